@@ -1,0 +1,91 @@
+"""Run the development cluster: `python -m devcluster up|down|env|status|build`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from devcluster.cluster import Cluster
+from devcluster.errors import DevClusterError
+from devcluster.layout import Layout
+from devcluster.units import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed (or, for status, something is not ready)."""
+    options = _parser().parse_args(arguments)
+    console = Console(stderr=True, soft_wrap=True)
+    layout = Layout.of()
+    cluster = Cluster(layout, os.environ, lambda line: console.print(line, markup=False, highlight=False))
+    try:
+        match options.command:
+            case "up":
+                cluster.up(options.only)
+            case "down":
+                cluster.down()
+            case "build":
+                cluster.build()
+            case "env":
+                sys.stdout.write(layout.env.read_text(encoding="utf-8"))
+            case _:
+                return _status(cluster)
+    except DevClusterError as error:
+        console.print(f"devcluster: {error}", style="red", markup=False, highlight=False)
+        return 1
+    except FileNotFoundError:
+        console.print("devcluster: nothing is up here; `python -m devcluster up` starts it", style="red")
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; `python -m devcluster down` ends what was started")
+        return _INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m devcluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start what is missing and wait until all is ready")
+    up.add_argument(
+        "--only", type=_groups, default=GROUPS, metavar="GROUPS", help=f"some of {','.join(GROUPS)}; all by default"
+    )
+    commands.add_parser("down", help="end exactly what up started and remove its data")
+    commands.add_parser("env", help="print the shell exports, a password among them: eval this")
+    commands.add_parser("status", help="list the parts; exit 1 if one is not ready")
+    commands.add_parser("build", help="find or build every program, and start none")
+    return parser
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if unknown := [name for name in chosen if name not in GROUPS]:
+        msg = f"no group {', '.join(unknown)}; there are {', '.join(GROUPS)}"
+        raise argparse.ArgumentTypeError(msg)
+    return chosen
+
+
+def _status(cluster: Cluster) -> int:
+    table = Table(box=None)
+    for heading in ("PART", "STATE", "PID", "ADDRESS", "LOG"):
+        table.add_column(heading, overflow="fold")
+    services = cluster.status()
+    ready = bool(services)
+    for service in services:
+        word = "ready" if service.ready else "not answering" if service.alive else "ended"
+        ready = ready and word == "ready"
+        table.add_row(service.name, word, str(service.process.pid if service.process else ""), service.address, service.log)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    return 0 if ready else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Build a program from its Go module into the shared cache, once, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+from devcluster.errors import DevClusterError
+from devcluster.locking import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from devcluster.parts import GoBuild, Part
+
+_REPORT_SECONDS = 10.0
+_LOG_LINES_SHOWN = 15
+
+
+class GoBuilder:
+    """Build parts with the Go tool chain and keep the results by name and version.
+
+    Builds of one part by several checkouts take turns by a file lock; the loser finds the winner's result. A result
+    appears by rename, so an interrupted build leaves nothing that could be taken for a program.
+    """
+
+    def __init__(self, cache: Path, say: Callable[[str], None]) -> None:
+        self._programs = cache / "bin"
+        self._work = cache / "work"
+        self._logs = cache / "logs"
+        self._say = say
+
+    def cached(self, part: Part) -> Path | None:
+        """Find the program if it has been built before."""
+        program = self._programs / part.cache_name
+        return program if part.go is not None and os.access(program, os.X_OK) else None
+
+    def build(self, part: Part) -> Path:
+        """Build the program, or return it at once if it is there.
+
+        Raises `DevClusterError` if there is no Go tool chain or the build fails.
+        """
+        if part.go is None:
+            msg = f"{part.name} cannot be built from source"
+            raise DevClusterError(msg)
+        lock = self._work / f"{part.cache_name}.lock"
+        with locked(lock, lambda: self._say(f"{part.cache_name}: another checkout is building it, waiting")):
+            if program := self.cached(part):
+                return program
+            return self._build(part, part.go)
+
+    def _build(self, part: Part, go: GoBuild) -> Path:
+        if shutil.which("go") is None:
+            msg = f"{part.name} {go.version} has to be built, and that takes Go 1.25 or newer on PATH"
+            raise DevClusterError(msg)
+        for folder in (self._programs, self._work, self._logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        work = self._work / part.cache_name
+        shutil.rmtree(work, ignore_errors=True)  # what an interrupted build left
+        work.mkdir()
+        started = time.monotonic()
+        flags = ["-trimpath", f"-ldflags={' '.join(['-s -w', *(f'-X {stamp}' for stamp in go.stamps)])}"]
+        if go.staging:
+            self._write_module(work, go)
+            self._run(part, ["go", "mod", "tidy"], work, started)
+            self._run(part, ["go", "build", *flags, "-o", f"{work}/{part.program}", go.package], work, started)
+        else:
+            self._run(part, ["go", "install", *flags, f"{go.package}@{go.version}"], work, started)
+        program = self._programs / part.cache_name
+        (work / part.program).replace(program)
+        shutil.rmtree(work)
+        self._say(f"{part.cache_name}: built in {_clock(time.monotonic() - started)}")
+        return program
+
+    def _write_module(self, work: Path, go: GoBuild) -> None:
+        """Write a go.mod that requires the module and names the published version of each module developed beside it.
+
+        Those stand in its go.mod as v0.0.0 with a folder in their place; release v1.X.Y publishes them as v0.X.Y.
+        """
+        download = _json(["go", "mod", "download", "-json", f"{go.module}@{go.version}"], work)
+        module = _json(["go", "mod", "edit", "-json", download["GoMod"]], work)
+        published = f"v0.{go.version.split('.', 1)[1]}"
+        beside = [entry["Path"] for entry in module["Require"] if entry["Version"] == "v0.0.0"]
+        lines = ["module devcluster/build", f"go {module['Go']}", f"tool {go.package}"]
+        lines += [f"require {go.module} {go.version}"]
+        lines += [f"replace {path} => {path} {published}" for path in beside]
+        (work / "go.mod").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _run(self, part: Part, command: list[str], work: Path, started: float) -> None:
+        if part.go is None:
+            return
+        log = self._logs / f"{part.cache_name}.log"
+        environ = os.environ | {"GOBIN": str(work), "CGO_ENABLED": "1" if part.go.cgo else "0", "GOWORK": "off"}
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(
+                ["nice", *command], cwd=work, env=environ, stdout=output, stderr=output, start_new_session=True
+            )
+            try:
+                while True:
+                    self._say(
+                        f"{part.cache_name}: building, {_clock(time.monotonic() - started)} "
+                        f"of about {part.go.minutes:g} min"
+                    )
+                    try:
+                        code = process.wait(_REPORT_SECONDS)
+                        break
+                    except subprocess.TimeoutExpired:
+                        continue
+            except BaseException:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+                raise
+        if code:
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES_SHOWN:])
+            msg = f"building {part.cache_name} failed; the whole log is {log}\n{tail}"
+            raise DevClusterError(msg)
+
+
+def _json(command: list[str], work: Path) -> dict[str, Any]:
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if done.returncode:
+        msg = f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}"
+        raise DevClusterError(msg)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

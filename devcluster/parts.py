@@ -1,0 +1,169 @@
+"""Say which programs the development cluster is made of, at which versions, and how each can be had.
+
+This table is the one owner of versions and expected build times. `finding` walks the ways in their fixed order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GoBuild:
+    """Describe how one program is built from a Go module.
+
+    `minutes` is the cold build on two busy cores, told to whoever waits for it. `staging` marks a module whose own
+    go.mod points some dependencies at folders beside it: these need an own go.mod that names their published
+    versions, as `go install` refuses a module with replace lines.
+    """
+
+    module: str
+    version: str
+    package: str
+    minutes: float
+    cgo: bool = False
+    stamps: tuple[str, ...] = ()
+    staging: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Describe one program: its file name on PATH, the versions accepted, and where else it comes from.
+
+    `accepts` is searched for in what the program prints on `version_flag`. `apt` is the Debian package and `apt_path` the
+    place it installs the program to. `name` tells two versions of one program apart.
+    """
+
+    name: str
+    program: str
+    accepts: str
+    apt: str | None = None
+    apt_path: str | None = None
+    go: GoBuild | None = None
+    version_flag: str = "--version"
+
+    @property
+    def cache_name(self) -> str:
+        """Name the file of the built program in the cache."""
+        version = self.go.version if self.go else "package"
+        return f"{self.program}-{version}"
+
+
+KUBERNETES_VERSION = "v1.34.4"
+MOBY_VERSION = "v2.0.0-beta.24"
+CONTAINERD_VERSION = "v2.4.2"
+RUNC_VERSION = "v1.5.2"
+REGISTRY_VERSION = "v3.1.2"
+
+_KUBERNETES_STAMPS = (
+    f"k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}",
+    "k8s.io/component-base/version.gitMajor=1",
+    "k8s.io/component-base/version.gitMinor=34",
+)
+
+
+def _kubernetes(program: str, minutes: float) -> Part:
+    return Part(
+        name=program,
+        program=program,
+        # 1.32 is the first release that serves selectable fields of custom resources as stable.
+        accepts=r"Kubernetes v1\.(3[2-9]|[4-9]\d)\.",
+        go=GoBuild(
+            module="k8s.io/kubernetes",
+            version=KUBERNETES_VERSION,
+            package=f"k8s.io/kubernetes/cmd/{program}",
+            minutes=minutes,
+            stamps=_KUBERNETES_STAMPS,
+            staging=True,
+        ),
+    )
+
+
+def _containerd(program: str, minutes: float, accepts: str, version_flag: str) -> Part:
+    return Part(
+        name=f"{program}-2",
+        program=program,
+        accepts=accepts,
+        version_flag=version_flag,
+        go=GoBuild(
+            module="github.com/containerd/containerd/v2",
+            version=CONTAINERD_VERSION,
+            package=f"github.com/containerd/containerd/v2/cmd/{program}",
+            minutes=minutes,
+            stamps=(f"github.com/containerd/containerd/v2/version.Version={CONTAINERD_VERSION}",),
+        ),
+    )
+
+
+DOCKERD_20 = Part(
+    name="dockerd-20.10",
+    program="dockerd",
+    accepts=r"Docker version 20\.10\.",
+    apt="docker.io",
+    apt_path="/usr/sbin/dockerd",
+)
+CONTAINERD_1 = Part(
+    name="containerd-1.6",
+    program="containerd",
+    accepts=r"containerd/containerd 1\.",
+    apt="containerd",
+    apt_path="/usr/bin/containerd",
+)
+CONTAINERD_SHIM_1 = Part(
+    name="containerd-shim-1.6",
+    program="containerd-shim-runc-v2",
+    accepts=r"Version:\s+1\.",
+    apt="containerd",
+    apt_path="/usr/bin/containerd-shim-runc-v2",
+    version_flag="-v",
+)
+ETCD = Part(
+    name="etcd",
+    program="etcd",
+    accepts=r"etcd Version: 3\.([4-9]|\d\d)\.",
+    apt="etcd-server",
+    apt_path="/usr/bin/etcd",
+)
+REGISTRY = Part(
+    name="registry",
+    program="registry",
+    accepts=r"registry .*distribution/v3 v3\.",
+    go=GoBuild(
+        module="github.com/distribution/distribution/v3",
+        version=REGISTRY_VERSION,
+        package="github.com/distribution/distribution/v3/cmd/registry",
+        minutes=1.5,
+        stamps=(f"github.com/distribution/distribution/v3/version.version={REGISTRY_VERSION}",),
+    ),
+)
+DOCKERD_29 = Part(
+    name="dockerd-29",
+    program="dockerd",
+    accepts=r"Docker version (29|[3-9]\d)\.",
+    go=GoBuild(
+        module="github.com/moby/moby/v2",
+        version=MOBY_VERSION,
+        package="github.com/moby/moby/v2/cmd/dockerd",
+        minutes=2.5,
+        stamps=(f"github.com/moby/moby/v2/dockerversion.Version={MOBY_VERSION}",),
+    ),
+)
+CONTAINERD_2 = _containerd("containerd", 1.0, accepts=r"containerd/v2 v?2\.", version_flag="--version")
+CONTAINERD_SHIM_2 = _containerd("containerd-shim-runc-v2", 0.3, accepts=r"Version:\s+v?2\.", version_flag="-v")
+RUNC = Part(
+    name="runc",
+    program="runc",
+    accepts=r"runc version 1\.",
+    apt="runc",
+    apt_path="/usr/sbin/runc",
+    go=GoBuild(
+        module="github.com/opencontainers/runc",
+        version=RUNC_VERSION,
+        package="github.com/opencontainers/runc",
+        minutes=0.7,
+        cgo=True,
+        stamps=(f"main.version={RUNC_VERSION.removeprefix('v')}",),
+    ),
+)
+KUBE_APISERVER = _kubernetes("kube-apiserver", minutes=3.5)
+KUBE_CONTROLLER_MANAGER = _kubernetes("kube-controller-manager", minutes=1.0)

@@ -1,0 +1,1 @@
+"""Perform image operations as Kubernetes custom resources."""

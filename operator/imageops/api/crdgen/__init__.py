@@ -1,0 +1,1 @@
+"""Generate the CustomResourceDefinitions from the models: `python -m imageops.api.crdgen --write crds`."""

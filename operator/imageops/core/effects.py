@@ -1,0 +1,83 @@
+"""What a decision asks the runtime to do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from imageops.api.reasons import Reason
+
+StatusT = TypeVar("StatusT")
+
+
+class Write(Enum):
+    """How a new status has to reach the API server."""
+
+    NOTHING = "nothing"
+    """It equals what is there, or is not worth a request yet."""
+    REPORT = "report"
+    """Soon: the newest wins, a slow API server delays nobody."""
+    COMMIT = "commit"
+    """Before any effect is carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Begin an attempt."""
+
+    run: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempt:
+    """Close the daemon call of the running attempt; its outcome will carry this reason."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PassCheckpoint:
+    """Let the attempt replace what it was about to: the record is in etcd."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """Publish an Event on the object."""
+
+    warning: bool
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChild:
+    """Create an operation of a Session's step."""
+
+    kind: str
+    name: str
+    step: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild:
+    """Delete an operation that belongs to a former run."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+Effect = StartAttempt | StopAttempt | PassCheckpoint | RecordEvent | CreateChild | DeleteChild
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Generic[StatusT]):
+    """The status that holds from now on, how it is written, and what is to be done after that."""
+
+    status: StatusT
+    write: Write
+    effects: tuple[Effect, ...] = ()
+    wake_at: datetime | None = None
+    """When to decide again if nothing happens before."""

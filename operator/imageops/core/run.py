@@ -1,0 +1,130 @@
+"""The rules of a run that hold for every kind: what starts one, and how its state is shown."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
+from imageops.api.status import Phase, RunStatus, Trigger
+from imageops.core import conditions
+from imageops.core.conditions import State
+from imageops.core.effects import Effect, RecordEvent
+from imageops.core.spechash import SpecHash
+
+StatusT = TypeVar("StatusT", bound=RunStatus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject(Generic[StatusT]):
+    """An object as the API server last told it, with the status that was decided last."""
+
+    uid: str
+    generation: int
+    spec_hash: SpecHash
+    refusal: OperationError | None = None
+    """Why the spec cannot be carried out at all, if it cannot."""
+    requested_at: str | None = None
+    deleting: bool = False
+    status: StatusT
+    written: StatusT | None = None
+    """The status the API server holds, as far as this process knows."""
+
+
+def finished(status: RunStatus) -> bool:
+    """Tell whether the last run of an object has ended."""
+    return status.completion_time is not None
+
+
+def run_trigger(subject: Subject[Any], status: RunStatus) -> Trigger | None:
+    """Say what starts a new run, if anything does.
+
+    A changed What field always does; a changed How field only after a failure; a new token after the present run.
+    """
+    stamped = SpecHash.parse(status.observed_spec_hash)
+    if not status.run:
+        return Trigger.SPEC
+    if stamped is not None and stamped.what != subject.spec_hash.what:
+        return Trigger.SPEC
+    if not finished(status):
+        return None
+    if subject.requested_at and subject.requested_at != status.last_handled_requested_at:
+        return Trigger.TOKEN
+    how_changed = stamped is not None and stamped.how != subject.spec_hash.how
+    return Trigger.SPEC if how_changed and status.phase == Phase.FAILED else None
+
+
+@dataclass(slots=True)
+class Turn(Generic[StatusT]):
+    """One decision in the making."""
+
+    subject: Subject[StatusT]
+    now: datetime
+    status: StatusT
+    effects: list[Effect] = field(default_factory=list)
+    wakes: list[datetime] = field(default_factory=list)
+    begun_by: Trigger | None = None
+    """What started the run that begins in this decision."""
+
+    @property
+    def stamp(self) -> datetime:
+        """The present, in the whole seconds that status carries."""
+        return self.now.replace(microsecond=0)
+
+    def set(self, **changes: Any) -> None:
+        """Change fields of the status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def state(self, state: State, reason: Reason, message: str | None = None) -> None:
+        """Show a state."""
+        self.set(
+            phase=state.phase.value,
+            conditions=conditions.conditions(
+                state,
+                reason=reason,
+                message=message or reason.sentence,
+                generation=self.subject.generation,
+                now=self.stamp,
+                previous=self.status.conditions,
+            ),
+        )
+
+    def event(self, reason: Reason, message: str, *, warning: bool) -> None:
+        """Publish an Event after the status is written."""
+        self.effects.append(RecordEvent(warning=warning, reason=reason, message=message))
+
+    def begin_run(self, trigger: Trigger, **cleared: Any) -> None:
+        """Start a run: its own counters and times, the history kept."""
+        self.begun_by = trigger
+        self.set(
+            run=self.status.run + 1,
+            observed_spec_hash=str(self.subject.spec_hash),
+            last_handled_requested_at=self.subject.requested_at or self.status.last_handled_requested_at,
+            start_time=self.stamp,
+            completion_time=None,
+            **cleared,
+        )
+        self.state(State.PENDING, Reason.PENDING)
+
+    def how_changed(self) -> bool:
+        """Tell whether a How field changed since the status was stamped."""
+        stamped = SpecHash.parse(self.status.observed_spec_hash)
+        return stamped is not None and stamped.how != self.subject.spec_hash.how
+
+    def observe(self) -> None:
+        """Echo the generation and the hash of the spec that this decision is about."""
+        self.set(
+            observed_generation=self.subject.generation,
+            observed_spec_hash=str(self.subject.spec_hash),
+            conditions=conditions.seen(self.status.conditions, self.subject.generation),
+        )
+
+    def was_suspended(self) -> bool:
+        """Tell whether the status shows a suspended run."""
+        return self.status.phase == Phase.SUSPENDED
+
+    def come_back(self) -> None:
+        """Resume if suspended: the deadline counts from now, as in Job."""
+        if self.was_suspended():
+            self.set(start_time=self.stamp)
+            self.state(State.PENDING, Reason.PENDING)

@@ -1,0 +1,138 @@
+"""Read the daemon's JSON answers into the protocol's values.
+
+A field that is missing or of another type counts as not said; only what an answer is useless without is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
+from imageops.engine import platforms
+from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
+_KINDS = frozenset({"image", "attestation", "unknown"})
+_SNAPSHOTTER = ["driver-type", "io.containerd.snapshotter.v1"]
+"""The line of `DriverStatus` by which a daemon with the containerd image store shows itself."""
+
+Answer = dict[str, object]
+
+
+def daemon_info(name: str, version: Answer, info: Answer) -> DaemonInfo:
+    """Read the answers of `/version` and `/info`.
+
+    Raises:
+        OperationError: DAEMON_ERROR if they name no API version or no identity.
+    """
+    api_version, engine_id = _text(version, "ApiVersion"), _text(info, "ID")
+    if _API_VERSION.fullmatch(api_version) is None or not engine_id:
+        raise OperationError(Reason.DAEMON_ERROR)
+    status = info.get("DriverStatus")
+    containerd = isinstance(status, list) and _SNAPSHOTTER in status
+    return DaemonInfo(
+        name=name,
+        version=_text(version, "Version"),
+        api_version=api_version,
+        image_store=ImageStore.CONTAINERD if containerd else ImageStore.GRAPHDRIVER,
+        os=_text(version, "Os"),
+        architecture=_text(version, "Arch"),
+        engine_id=engine_id,
+    )
+
+
+def serves(info: DaemonInfo, major: int, minor: int) -> bool:
+    """Tell whether the daemon serves at least an API version."""
+    have_major, have_minor = info.api_version.split(".")
+    return (int(have_major), int(have_minor)) >= (major, minor)
+
+
+def local_image(answer: Answer) -> LocalImage:
+    """Read the answer of an image's inspect.
+
+    Raises:
+        OperationError: DAEMON_ERROR if it names no id.
+    """
+    image_id = _text(answer, "Id")
+    if not image_id:
+        raise OperationError(Reason.DAEMON_ERROR)
+    descriptor = _object(answer, "Descriptor")
+    return LocalImage(
+        id=image_id,
+        repo_digests=_texts(answer, "RepoDigests"),
+        repo_tags=_texts(answer, "RepoTags"),
+        size_bytes=_count(answer, "Size"),
+        platform=platforms.join(_text(answer, "Os"), _text(answer, "Architecture"), _text(answer, "Variant")),
+        descriptor_digest=_text(descriptor, "digest") or None,
+        descriptor_media_type=_text(descriptor, "mediaType") or None,
+    )
+
+
+def local_manifests(answer: Answer) -> tuple[LocalManifest, ...]:
+    """Read the children out of an image's inspect with `manifests=1`."""
+    children = answer.get("Manifests")
+    entries = children if isinstance(children, list) else []
+    return tuple(_local_manifest(child) for child in entries if isinstance(child, dict))
+
+
+def _local_manifest(child: Answer) -> LocalManifest:
+    descriptor = _object(child, "Descriptor")
+    kind = _text(child, "Kind")
+    platform = _object(_object(child, "ImageData"), "Platform") or _object(descriptor, "platform")
+    return LocalManifest(
+        digest=_text(descriptor, "digest"),
+        kind=kind if kind in _KINDS else "unknown",
+        platform=_platform(platform),
+        available=child.get("Available") is True,
+        size_bytes=_count(_object(child, "Size"), "Content"),
+    )
+
+
+def remote_image(answer: Answer) -> RemoteImage:
+    """Read the answer of `/distribution`.
+
+    Raises:
+        OperationError: DAEMON_ERROR if it names no digest.
+    """
+    descriptor = _object(answer, "Descriptor")
+    digest = _text(descriptor, "digest")
+    if not digest:
+        raise OperationError(Reason.DAEMON_ERROR)
+    listed = answer.get("Platforms")
+    entries = listed if isinstance(listed, list) else []
+    found = (_platform(entry) for entry in entries if isinstance(entry, dict))
+    return RemoteImage(
+        digest=digest,
+        media_type=_text(descriptor, "mediaType"),
+        size_bytes=_count(descriptor, "size"),
+        platforms=tuple(platform for platform in found if platform is not None),
+    )
+
+
+def _platform(value: Mapping[str, object]) -> str | None:
+    return platforms.join(_text(value, "os"), _text(value, "architecture"), _text(value, "variant"))
+
+
+def _text(answer: Mapping[str, object], name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _texts(answer: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = answer.get(name)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _object(answer: Mapping[str, object], name: str) -> Answer:
+    value = answer.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _count(answer: Mapping[str, object], name: str) -> int:
+    value = answer.get(name)
+    return value if type(value) is int and value >= 0 else 0

@@ -1,0 +1,114 @@
+"""Make foreign text fit for a log: no secret, no address, nothing that could move a terminal's cursor.
+
+A registry chooses the words in a daemon's errors. Seen in them: whole presigned URLs, bodies of token services, one
+megabyte of anything, ANSI codes and bidirectional marks. Users never see this text (they get a reason's own sentence);
+an administrator who turns DEBUG on sees what `redact` leaves of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_OUTPUT = 2048
+"""Characters that are left at most."""
+_MAX_INPUT = 64 * 1024
+"""Characters that are looked at; the rest is dropped unseen, so a long text costs no more than this."""
+_MIN_KNOWN_SECRET = 3
+"""A known secret shorter than this would blank ordinary letters all over the text and so give itself away."""
+
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-9;:?]*[ -/]*[@-~]"
+)
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+_SENSITIVE_KEY = (
+    r"(?:[a-z0-9_.-]*(?:token|secret|passw(?:or)?d|passwd|pwd|signature|credentials?|api[_-]?key|private[_-]?key"
+    r"|access[_-]?key(?:[_-]?id)?|authorization|cookie|session)|auth|sig|jwt|x-amz-[a-z-]+|x-goog-[a-z-]+|awsaccesskeyid|googleaccessid"
+    r"|keyid|user(?:name)?)"
+)
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # What follows these words is a body that a server chose, and it may hold anything to its end.
+    (re.compile(r"(?is)\b(response body|server message|body)\b(\s*[:=]).*"), r"\1\2 [removed]"),
+    (
+        re.compile(
+            r"(?is)(looking for beginning of (?:value|object key string)|invalid character '[^']{1,12}' [a-z ]+)\s*:.*"
+        ),
+        r"\1: [removed]",
+    ),
+    (re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s\"'<>]*"), "[url]"),
+    (
+        re.compile(r"(?i)\b(bearer|basic|negotiate|digest|token)\s+(?!\[)(?!sha256:)[a-z0-9._~+/=-]{6,}"),
+        r"\1 [removed]",
+    ),
+    (re.compile(r"\bey[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"), "[token]"),
+    (
+        re.compile(
+            rf"(?i)(?<![a-z0-9])({_SENSITIVE_KEY})(\\?[\"']?\s*[=:]\s*)(?:\\?\"(?:[^\"\\]|\\.)*\\?\"?|'[^']*'?|[^\s,;&}}\"']+)"
+        ),
+        r"\1\2[removed]",
+    ),
+    (re.compile(r"\?[^\s\"']*=[^\s\"']*"), "?[removed]"),
+    (re.compile(r"[^\s/@:\"']+:[^\s/@\"']+@"), "[removed]@"),
+    (re.compile(r"(?i)\b(dial|read|write) (tcp|udp)[46]? [^\s\"]+(?:\s?->\s?[^\s\"]+)?"), r"\1 \2 [address]"),
+    (re.compile(r"(?i)\blookup \S+?(?=:? )(?: on \S+?(?=: | |$))?"), "lookup [name]"),
+    (re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?(?![\d.])"), "[address]"),
+    # Whatever else looks made by a machine: long, letters and digits mixed, no digest.
+    (
+        re.compile(
+            r"(?<![A-Za-z0-9:])(?=[A-Za-z0-9_+=-]*\d)(?=[A-Za-z0-9_+=-]*[A-Za-z])(?!(?:sha256|sha512)\b)[A-Za-z0-9_+=-]{20,}"
+        ),
+        "[token]",
+    ),
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return `text` on one line without what must not be logged.
+
+    Args:
+        text: Anything a daemon or a registry wrote.
+        secrets: Values known to be secret here (of the credential in use). They go in every usual spelling: as they
+            are, quoted for a URL, and in base64.
+
+    Returns:
+        At most `MAX_OUTPUT` printable characters.
+    """
+    text = _printable(text[:_MAX_INPUT])
+    for spelling in sorted(_spellings(secrets), key=len, reverse=True):
+        text = text.replace(spelling, "[removed]")
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text if len(text) <= MAX_OUTPUT else text[: MAX_OUTPUT - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    text = _ANSI.sub("", text)
+    return "".join(
+        " " if char in "\r\n\t" else char
+        for char in text
+        if char in "\r\n\t" or unicodedata.category(char) not in _INVISIBLE
+    )
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for secret in secrets:
+        if len(secret) < _MIN_KNOWN_SECRET:
+            continue
+        raw = secret.encode(errors="surrogatepass")
+        found |= {
+            secret,
+            quote(raw, safe=""),
+            quote_plus(raw),
+            base64.b64encode(raw).decode(),
+            base64.urlsafe_b64encode(raw).decode(),
+        }
+        found.add(base64.b64encode(raw).decode().rstrip("="))
+    return found

@@ -1,0 +1,201 @@
+"""Pull an image: make sure that a daemon has what a registry offers under a reference."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imageops.api.errors import OperationError
+from imageops.api.fields import PLATFORM_ALL
+from imageops.api.operations import ImagePullPolicy
+from imageops.api.progress import LayerRecord
+from imageops.api.reasons import Reason
+from imageops.api.references import Reference
+from imageops.core.existing import platform_matches, pull_verdict
+from imageops.core.progress import Stage
+from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, RegistryAuth, RemoteImage
+from imageops.tools.evidence import ImageResult, digests_in, image_status
+from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
+from imageops.tools.tool import ToolContext
+
+INDEX_MEDIA_TYPES = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    },
+)
+_UNKNOWN_PLATFORM = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullArguments:
+    """What is to be pulled."""
+
+    reference: Reference
+    platform: str | None = None
+    """`os/architecture[/variant]`, `All` for every child of an index; None = the daemon's own."""
+    policy: ImagePullPolicy = ImagePullPolicy.IF_NOT_PRESENT
+
+    @property
+    def every_platform(self) -> bool:
+        """Whether all children of the index are asked for."""
+        return self.platform == PLATFORM_ALL
+
+    @property
+    def one_platform(self) -> str | None:
+        """The one platform asked for, if one is."""
+        return None if self.every_platform else self.platform
+
+    def shown(self) -> Mapping[str, str]:
+        """Return the arguments for the record."""
+        platform = {"platform": self.platform} if self.platform is not None else {}
+        return {"image": str(self.reference), "imagePullPolicy": self.policy.value, **platform}
+
+
+@dataclass(frozen=True, slots=True)
+class PullTool:
+    """Pull one image to one daemon."""
+
+    daemon: Daemon
+    credentials: Credentials
+    name: str = "pull"
+
+    async def run(self, arguments: PullArguments, context: ToolContext) -> ImageResult:
+        """Pull unless it is done already; succeed only after the daemon was asked what it has now."""
+        info = await known_daemon(self.daemon, context)
+        if arguments.every_platform and info.image_store is not ImageStore.CONTAINERD:
+            raise OperationError(
+                Reason.ENGINE_UNSUPPORTED,
+                "platforms: [All] needs a daemon with the containerd image store; this one keeps one platform.",
+            )
+        before = await self._present(arguments, info)
+        verdict = pull_verdict(arguments.policy, present=before is not None)
+        if verdict is not None and before is not None:
+            digests = digests_in(before, arguments.reference)
+            await self._show(arguments, info, context, before, digests[0] if digests else None)
+            return ImageResult(reason=verdict, message=f"{arguments.reference} is on the daemon already.")
+        auth = await known_auth(self.credentials, arguments.reference.host, context)
+        remote = await self._offered(arguments, auth)
+        digest = await self._pull(arguments, info, context, auth, remote)
+        context.progress.reached(Stage.VERIFYING)
+        after = await self._verified(arguments, info, digest)
+        await self._show(arguments, info, context, after, digest)
+        return ImageResult(reason=Reason.PULLED, message=f"{arguments.reference} was pulled.")
+
+    async def _present(self, arguments: PullArguments, info: DaemonInfo) -> LocalImage | None:
+        """Return the image if the daemon has the reference and the platform asked for."""
+        engine, reference = self.daemon.engine, str(arguments.reference)
+        if info.image_store is ImageStore.CONTAINERD:
+            image = await engine.inspect(reference, platform=arguments.one_platform)
+            complete = not arguments.every_platform or await self._missing(reference) == ()
+            return image if complete else None
+        image = await engine.inspect(reference)
+        asked = arguments.one_platform
+        if image is None or asked is None or platform_matches(asked, image.platform):
+            return image
+        raise OperationError(
+            Reason.PLATFORM_CONFLICT,
+            f"The daemon has this reference for {image.platform or 'another platform'}, and its image store keeps"
+            " only one platform of a reference.",
+        )
+
+    async def _offered(self, arguments: PullArguments, auth: RegistryAuth | None) -> RemoteImage:
+        """Ask the registry first: a wrong password, an absent image or platform ends here, after one request."""
+        remote = await self.daemon.engine.distribution(arguments.reference, auth=auth)
+        if remote is None:
+            raise OperationError(Reason.IMAGE_NOT_FOUND)
+        asked = arguments.one_platform
+        known = [platform for platform in remote.platforms if not platform.startswith(_UNKNOWN_PLATFORM)]
+        if asked is not None and known and not any(platform_matches(asked, platform) for platform in known):
+            raise _platform_not_found(asked, known)
+        return remote
+
+    async def _pull(
+        self,
+        arguments: PullArguments,
+        info: DaemonInfo,
+        context: ToolContext,
+        auth: RegistryAuth | None,
+        remote: RemoteImage,
+    ) -> str:
+        """Pull what is asked for and return the digest that the daemon says the reference has."""
+        index = remote.media_type in INDEX_MEDIA_TYPES
+        if not (arguments.every_platform and index):
+            return await self._stream(arguments.reference, arguments.one_platform, context, auth)
+        known = [platform for platform in remote.platforms if not platform.startswith(_UNKNOWN_PLATFORM)]
+        context.progress.streams = max(1, len(known))
+        own = f"{info.os}/{info.architecture}"
+        first = next((platform for platform in known if platform_matches(own, platform)), next(iter(known), None))
+        digest = await self._stream(arguments.reference, first, context, auth)
+        await self._pull_children(arguments.reference, context, auth)
+        return digest
+
+    async def _pull_children(self, reference: Reference, context: ToolContext, auth: RegistryAuth | None) -> None:
+        """Pull each missing child of the index by digest.
+
+        The Engine may call the pull of an attestation an error, although all its content arrived; so what counts is
+        what is available afterwards, and the error is kept for the case that something is missing.
+        """
+        refused: OperationError | None = None
+        for child in await self._missing(str(reference)):
+            by_digest = Reference(host=reference.host, repository=reference.repository, tag=None, digest=child)
+            try:
+                await self._stream(by_digest, None, context, auth)
+            except OperationError as error:
+                refused = error
+        if await self._missing(str(reference)):
+            raise refused or OperationError(
+                Reason.IMAGE_CHANGED, "Some children of the index are not on the daemon after they were pulled.",
+            )
+
+    async def _stream(
+        self, reference: Reference, platform: str | None, context: ToolContext, auth: RegistryAuth | None,
+    ) -> str:
+        def sink(record: LayerRecord) -> None:
+            context.progress.record(record, time.monotonic())
+
+        context.progress.reached(Stage.DOWNLOADING)
+        receipt = await self.daemon.engine.pull(reference, platform=platform, auth=auth, sink=sink)
+        context.progress.stream_finished()
+        return receipt.digest
+
+    async def _missing(self, reference: str) -> tuple[str, ...]:
+        """Return the digests of the index's children whose content is not all on the daemon."""
+        return tuple(child.digest for child in await self.daemon.engine.manifests(reference) if not child.available)
+
+    async def _verified(self, arguments: PullArguments, info: DaemonInfo, digest: str) -> LocalImage:
+        asked = arguments.one_platform
+        on_containerd = info.image_store is ImageStore.CONTAINERD
+        reference = str(arguments.reference)
+        image = await self.daemon.engine.inspect(reference, platform=asked if on_containerd else None)
+        if image is None:
+            if asked is not None and await self.daemon.engine.inspect(reference) is not None:
+                raise _platform_not_found(asked, [])
+            raise OperationError(
+                Reason.IMAGE_CHANGED, "The daemon said that the pull was done, and does not have the image.",
+            )
+        if asked is not None and not platform_matches(asked, image.platform):
+            raise _platform_not_found(asked, [image.platform] if image.platform else [])
+        if digest not in digests_in(image, arguments.reference):
+            raise OperationError(
+                Reason.IMAGE_CHANGED, "The image on the daemon is not the one that the pull brought.",
+            )
+        return image
+
+    async def _show(
+        self,
+        arguments: PullArguments,
+        info: DaemonInfo,
+        context: ToolContext,
+        image: LocalImage,
+        digest: str | None,
+    ) -> None:
+        platforms = None
+        if info.image_store is ImageStore.CONTAINERD and image.descriptor_media_type in INDEX_MEDIA_TYPES:
+            children = await self.daemon.engine.manifests(str(arguments.reference))
+            platforms = tuple(child.platform for child in children if child.platform and child.available)
+        context.learn(image=image_status(image, digest=digest, platforms=platforms))
+
+
+def _platform_not_found(asked: str, offered: list[str]) -> OperationError:
+    known = f" It has {', '.join(sorted(offered)[:8])}." if offered else ""
+    return OperationError(Reason.PLATFORM_NOT_FOUND, f"The image has no {asked}.{known}")

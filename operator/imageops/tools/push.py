@@ -1,0 +1,136 @@
+"""Push an image: make sure that a registry serves, under one tag, what a daemon has."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imageops.api.errors import OperationError
+from imageops.api.fields import PLATFORM_ALL
+from imageops.api.operations import IfExists
+from imageops.api.progress import LayerRecord
+from imageops.api.reasons import Reason
+from imageops.api.references import Reference
+from imageops.api.status import PreviousImage
+from imageops.core.existing import platform_matches, push_verdict
+from imageops.core.progress import Stage
+from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest
+from imageops.tools.evidence import ImageResult, digests_in, image_status
+from imageops.tools.pull import INDEX_MEDIA_TYPES
+from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
+from imageops.tools.tool import ToolContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushArguments:
+    """What is to be pushed."""
+
+    reference: Reference
+    platform: str | None = None
+    """`os/architecture[/variant]` pushes that manifest alone, `All` demands the whole index; None = what is there."""
+    if_exists: IfExists = IfExists.FAIL
+    required_digest: str | None = None
+    """What the registry's tag must be now."""
+
+    def shown(self) -> Mapping[str, str]:
+        """Return the arguments for the record."""
+        platform = {"platform": self.platform} if self.platform is not None else {}
+        return {"image": str(self.reference), "ifExists": self.if_exists.value, **platform}
+
+
+@dataclass(frozen=True, slots=True)
+class PushTool:
+    """Push one tag from one daemon."""
+
+    daemon: Daemon
+    credentials: Credentials
+    name: str = "push"
+
+    async def run(self, arguments: PushArguments, context: ToolContext) -> ImageResult:
+        """Push unless it is done already; succeed only after the registry was asked what it serves now."""
+        info = await known_daemon(self.daemon, context)
+        engine, reference = self.daemon.engine, arguments.reference
+        image = await engine.inspect(str(reference))
+        if image is None:
+            raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
+        own = await self._own_digests(arguments, info, image)
+        auth = await known_auth(self.credentials, reference.host, context)
+        before = await engine.distribution(reference, auth=auth)
+        remote_digest = before.digest if before is not None else None
+        verdict = push_verdict(
+            if_exists=arguments.if_exists,
+            required_digest=arguments.required_digest,
+            remote_digest=remote_digest,
+            own_digests=own,
+        )
+        if verdict is not None:
+            same = verdict is Reason.ALREADY_PUSHED
+            context.learn(image=image_status(image, digest=remote_digest if same else None))
+            return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
+        if remote_digest is not None:
+            context.learn(previous=PreviousImage(digest=remote_digest))
+            await context.checkpoint()
+
+        def sink(record: LayerRecord) -> None:
+            context.progress.record(record, time.monotonic())
+
+        context.progress.reached(Stage.UPLOADING)
+        platform = None if arguments.platform == PLATFORM_ALL else arguments.platform
+        receipt = await engine.push(reference, platform=platform, auth=auth, sink=sink)
+        context.progress.stream_finished()
+        context.progress.reached(Stage.VERIFYING)
+        after = await engine.distribution(reference, auth=auth)
+        if after is None or after.digest != receipt.digest:
+            what = "serves no such tag" if after is None else "serves another manifest under the tag"
+            raise OperationError(
+                Reason.IMAGE_CHANGED, f"The daemon said that the push was done, and the registry {what}.",
+            )
+        context.learn(image=image_status(image, digest=after.digest))
+        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
+
+    async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
+        """Return the digests under which the registry would serve exactly what this push would send.
+
+        Raises:
+            OperationError: EngineUnsupported or PlatformNotFound, when the daemon cannot send what is asked for.
+
+        """
+        if info.image_store is ImageStore.GRAPHDRIVER:
+            if arguments.platform is not None:
+                raise OperationError(
+                    Reason.ENGINE_UNSUPPORTED,
+                    "Pushing by platform needs a daemon with the containerd image store.",
+                )
+            return frozenset(digests_in(image, arguments.reference))
+        if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
+            return _single(arguments, image)
+        children = await self.daemon.engine.manifests(str(arguments.reference))
+        return _of_index(arguments, image, children)
+
+
+def _single(arguments: PushArguments, image: LocalImage) -> frozenset[str]:
+    if arguments.platform not in {None, PLATFORM_ALL} and not platform_matches(arguments.platform or "", image.platform):
+        raise OperationError(Reason.PLATFORM_NOT_FOUND)
+    return frozenset({image.descriptor_digest or image.id})
+
+
+def _of_index(arguments: PushArguments, image: LocalImage, children: tuple[LocalManifest, ...]) -> frozenset[str]:
+    whole = all(child.available for child in children)
+    if arguments.platform == PLATFORM_ALL and not whole:
+        raise OperationError(
+            Reason.PLATFORM_NOT_FOUND, "The daemon lacks a part of the index, so it cannot push all of it.",
+        )
+    if arguments.platform in {None, PLATFORM_ALL} and whole:
+        return frozenset({image.descriptor_digest or image.id})
+    asked = arguments.platform or image.platform or ""
+    there = [child for child in children if child.available and child.kind == "image"]
+    matching = [child.digest for child in there if platform_matches(asked, child.platform)]
+    if not matching and arguments.platform is not None:
+        raise OperationError(Reason.PLATFORM_NOT_FOUND)
+    # An incomplete index is pushed as the one manifest that is there.
+    return frozenset(matching or [child.digest for child in there])
+
+
+def _left_alone(verdict: Reason, reference: Reference) -> str:
+    if verdict is Reason.ALREADY_PUSHED:
+        return f"The registry serves this content under {reference} already."
+    return f"{reference} exists in the registry with other content, and was left as it is."

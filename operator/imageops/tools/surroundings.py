@@ -1,0 +1,69 @@
+"""What pull, push and tag work with: one daemon, and the credentials of one operation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from imageops.access.resolution import ChosenCredential
+from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth
+from imageops.tools.evidence import daemon_status
+from imageops.tools.tool import ToolContext
+
+
+class Credentials(Protocol):
+    """The credentials that one operation may use."""
+
+    async def for_host(self, host: str) -> ChosenCredential:
+        """Return the credential for a registry host, read anew.
+
+        Raises:
+            OperationError: SecretNotFound, SecretInvalid or CredentialHelperUnsupported.
+
+        """
+        ...
+
+
+@dataclass(slots=True)
+class TargetLocks:
+    """Let one operation at a time move a local tag: the Engine has no compare-and-set."""
+
+    _locks: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def holding(self, target: str) -> AsyncIterator[None]:
+        """Hold the lock of a tag; a lock nobody waits for is forgotten."""
+        lock, users = self._locks.get(target, (asyncio.Lock(), 0))
+        self._locks[target] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[target]
+            if users == 1:
+                del self._locks[target]
+            else:
+                self._locks[target] = (lock, users - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A configured daemon with what its users share."""
+
+    engine: ImageEngine
+    targets: TargetLocks = field(default_factory=TargetLocks)
+
+
+async def known_daemon(daemon: Daemon, context: ToolContext) -> DaemonInfo:
+    """Ask the daemon who it is, and put that on record."""
+    info = await daemon.engine.describe()
+    context.learn(daemon=daemon_status(info))
+    return info
+
+
+async def known_auth(credentials: Credentials, host: str, context: ToolContext) -> RegistryAuth | None:
+    """Choose the credential for a host, and put on record which one it is."""
+    chosen = await credentials.for_host(host)
+    context.learn(auth=chosen.shown)
+    return chosen.auth
