@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from devcluster.cluster import Cluster
 from devcluster.errors import DevClusterError
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "env":
                 sys.stdout.write(layout.env.read_text(encoding="utf-8"))
             case _:
-                return _status(cluster)
+                return _status(cluster, layout)
     except DevClusterError as error:
         console.print(f"devcluster: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -73,17 +72,15 @@ def _groups(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _status(cluster: Cluster) -> int:
-    table = Table(box=None)
-    for heading in ("PART", "STATE", "PID", "ADDRESS", "LOG"):
-        table.add_column(heading, overflow="fold")
+def _status(cluster: Cluster, layout: Layout) -> int:
     services = cluster.status()
     ready = bool(services)
     for service in services:
         word = "ready" if service.ready else "not answering" if service.alive else "ended"
         ready = ready and word == "ready"
-        table.add_row(service.name, word, str(service.process.pid if service.process else ""), service.address, service.log)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        pid = service.process.pid if service.process else ""
+        sys.stdout.write(f"{service.name:24} {word:14} {pid:>8}  {service.address}\n")
+    sys.stdout.write(f"logs: {layout.logs}\n" if services else "nothing is up here\n")
     return 0 if ready else 1
 
 

@@ -59,6 +59,9 @@ class GoBuilder:
         if shutil.which("go") is None:
             msg = f"{part.name} {go.version} has to be built, and that takes Go 1.25 or newer on PATH"
             raise DevClusterError(msg)
+        if go.cgo and shutil.which(os.environ.get("CC", "cc")) is None:
+            msg = f"{part.name} {go.version} has to be built, and that takes a C compiler: install the package gcc"
+            raise DevClusterError(msg)
         for folder in (self._programs, self._work, self._logs):
             folder.mkdir(parents=True, exist_ok=True)
         work = self._work / part.cache_name

@@ -85,9 +85,7 @@ def make_request(*, key: Path, request: Path, subject: str) -> None:
 
 def _openssl(*arguments: str) -> None:
     try:
-        done = subprocess.run(
-            ["openssl", *arguments], capture_output=True, text=True, check=False, umask=0o077
-        )
+        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False, umask=0o077)
     except FileNotFoundError as error:
         msg = "the program openssl is needed to make certificates: install the package openssl"
         raise DevClusterError(msg) from error

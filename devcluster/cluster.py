@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devcluster import engines, env, finding, kubernetes, processes, registries, state, tenants
+from devcluster import engines, env, finding, kubernetes, registries, state, tenants
 from devcluster.ending import end_services, remove_tree
 from devcluster.kubeconfig import Access
 from devcluster.locking import locked
@@ -61,10 +61,11 @@ class Cluster:
             self._layout.make()
             wanted = [unit for unit in self._units() if unit.group in groups]
             names = [name for unit in wanted for name in unit.names]
-            if all(name in self._state.services and self._state.services[name].ready for name in names):
-                if self._named.kubeconfig is None or self._state.kubeconfig == str(self._named.kubeconfig):
-                    self._say(f"already up; {self._layout.env} says where")
-                    return
+            services = self._state.services
+            same_server = self._named.kubeconfig is None or self._state.kubeconfig == str(self._named.kubeconfig)
+            if same_server and all(name in services and services[name].ready for name in names):
+                self._say(f"already up; {self._layout.env} says where")
+                return
             self._bring_up(wanted)
             if KUBERNETES in groups:
                 self._make_teams()
@@ -190,12 +191,13 @@ class Cluster:
                 registry_auth_user=registries.USER,
                 registry_auth_password=self._password,
             )
-        admin = self._admin()
-        if admin.exists():
+        operator = kubernetes.kubeconfig(self._layout, kubernetes.OPERATOR)
+        if operator.exists():
+            admin = self._admin()
             environment = replace(
                 environment,
                 kubeconfig=str(admin),
-                kubeconfig_operator=str(kubernetes.kubeconfig(self._layout, kubernetes.OPERATOR)),
+                kubeconfig_operator=str(operator),
                 kubeconfig_team_a=str(kubernetes.kubeconfig(self._layout, kubernetes.TEAM_A)),
                 kubeconfig_team_b=str(kubernetes.kubeconfig(self._layout, kubernetes.TEAM_B)),
                 kube_apiserver_url=Access.read(admin).server,

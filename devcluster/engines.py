@@ -35,13 +35,14 @@ class EngineKind:
     dockerd: Part
     containerd: Part
     shim: Part
+    runc: Part
     containerd_config: int
     storage: tuple[str, ...]
 
     @property
     def programs(self) -> tuple[Part, ...]:
         """List every program the engine needs."""
-        return (self.dockerd, self.containerd, self.shim, parts.RUNC)
+        return (self.dockerd, self.containerd, self.shim, self.runc)
 
 
 DEFAULT = EngineKind(
@@ -49,6 +50,7 @@ DEFAULT = EngineKind(
     dockerd=parts.DOCKERD_29,
     containerd=parts.CONTAINERD_2,
     shim=parts.CONTAINERD_SHIM_2,
+    runc=parts.RUNC,
     containerd_config=3,
     storage=(),  # the containerd store is what a new 29 engine starts with
 )
@@ -57,6 +59,7 @@ GRAPHDRIVER = EngineKind(
     dockerd=parts.DOCKERD_20,
     containerd=parts.CONTAINERD_1,
     shim=parts.CONTAINERD_SHIM_1,
+    runc=parts.RUNC_1,
     containerd_config=2,
     storage=("--storage-driver=overlay2",),
 )

@@ -13,7 +13,7 @@ import random
 import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
@@ -26,13 +26,9 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _IN_TOTO = "application/vnd.in-toto+json"
 _PREDICATE = "https://slsa.dev/provenance/v1"
-_ACCEPT = ", ".join(
-    (
-        INDEX,
-        MANIFEST,
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
+_ACCEPT = (
+    f"{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
 )
 _CREATED = "2024-01-01T00:00:00Z"
 _PIECE = 1 << 20
@@ -96,7 +92,7 @@ class PushedImage:
         return sum(layer.size for manifest in self.manifests for layer in manifest.layers)
 
 
-def push_image(
+def push_image(  # noqa: PLR0913 - all but three have a default
     registry: str,
     repository: str,
     tag: str,
@@ -152,7 +148,7 @@ class _Repository:
         self._session = _session(credentials)
         self._manifests: dict[str, bytes] = {}
 
-    def __enter__(self) -> _Repository:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import requests
 import yaml
 
 from devcluster.errors import DevClusterError
 from devcluster.layout import write_private
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _NAME = "imageops-dev"
 _SECONDS = 10.0
@@ -93,12 +90,10 @@ class KubeClient:
                 str(_keep(folder / "client-key.pem", access.user["client-key-data"])),
             )
 
-    def __enter__(self) -> KubeClient:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._session.close()
 
     def get(self, path: str) -> dict[str, Any] | None:

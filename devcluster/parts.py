@@ -30,8 +30,8 @@ class GoBuild:
 class Part:
     """Describe one program: its file name on PATH, the versions accepted, and where else it comes from.
 
-    `accepts` is searched for in what the program prints on `version_flag`. `apt` is the Debian package and `apt_path` the
-    place it installs the program to. `name` tells two versions of one program apart.
+    `accepts` is searched for in what the program prints on `version_flag`. `apt` is the Debian package and `apt_path`
+    the place it installs the program to. `name` tells two versions of one program apart.
     """
 
     name: str
@@ -117,6 +117,7 @@ CONTAINERD_SHIM_1 = Part(
     apt_path="/usr/bin/containerd-shim-runc-v2",
     version_flag="-v",
 )
+RUNC_1 = Part(name="runc-1.1", program="runc", accepts=r"runc version 1\.", apt="runc", apt_path="/usr/sbin/runc")
 ETCD = Part(
     name="etcd",
     program="etcd",
@@ -153,9 +154,8 @@ CONTAINERD_SHIM_2 = _containerd("containerd-shim-runc-v2", 0.3, accepts=r"Versio
 RUNC = Part(
     name="runc",
     program="runc",
-    accepts=r"runc version 1\.",
-    apt="runc",
-    apt_path="/usr/sbin/runc",
+    # containerd 2 puts containers into time namespaces, which runc knows since 1.2.
+    accepts=r"runc version 1\.([2-9]|\d\d)\.",
     go=GoBuild(
         module="github.com/opencontainers/runc",
         version=RUNC_VERSION,

@@ -33,5 +33,7 @@ def bcrypt(password: str) -> str:
         answer: bytes | None = crypt(password.encode(), setting.encode())
         if answer and answer.startswith(setting.encode()):
             return answer.decode()
-    msg = "no C library here hashes with bcrypt, which the registry's password file needs: install libcrypt1 (libxcrypt)"
+    msg = (
+        "no C library here hashes with bcrypt, which the registry's password file needs: install libcrypt1 (libxcrypt)"
+    )
     raise DevClusterError(msg)

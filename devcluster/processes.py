@@ -56,7 +56,7 @@ def spawn(argv: Sequence[str], *, environ: Mapping[str, str], log: Path) -> Proc
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         argv[0],
-        argv,
+        list(argv),
         environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

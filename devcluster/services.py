@@ -63,18 +63,19 @@ class Service:
     def wait_ready(self) -> None:
         """Wait until the part answers.
 
-        Raises `PortTakenError` if it ended because its port was taken, `DevClusterError` if it ended otherwise or is not
-        ready in time; both show the end of its log.
+        Raises `PortTakenError` if it ended because its port was taken, `DevClusterError` if it ended otherwise or is
+        not ready in time; both show the end of its log.
         """
         deadline = time.monotonic() + self.ready_seconds
-        while not self.probe.answered():
+        while not self.ready:  # an answer alone may come from another program on the same port
             if not self.alive:
                 tail = self._log_tail()
                 kind = PortTakenError if _PORT_TAKEN in tail else DevClusterError
                 msg = f"{self.name} ended before it was ready; its log is {self.log}\n{tail}"
                 raise kind(msg)
             if time.monotonic() > deadline:
-                msg = f"{self.name} is not ready after {self.ready_seconds:g} s; its log is {self.log}\n{self._log_tail()}"
+                tail = self._log_tail()
+                msg = f"{self.name} is not ready after {self.ready_seconds:g} s; its log is {self.log}\n{tail}"
                 raise DevClusterError(msg)
             time.sleep(_POLL_SECONDS)
 

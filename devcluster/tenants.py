@@ -6,6 +6,7 @@ import base64
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,7 @@ def make_teams(access: Access) -> tuple[str, ...]:
             client.create(f"/apis/{_RBAC}/v1/namespaces/{namespace}/rolebindings", _binding(user))
         _wait("the ClusterRole edit has rules", lambda: _has_rules(client))
         for namespace in TEAMS.values():
-            path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-            _wait(f"{namespace} has its ServiceAccount", lambda path=path: client.get(path) is not None)
+            _wait(f"{namespace} has its ServiceAccount", partial(_has_account, client, namespace))
         return tuple(made)
 
 
@@ -77,6 +77,10 @@ def _binding(user: str) -> dict[str, Any]:
 def _has_rules(client: KubeClient) -> bool:
     role = client.get(f"/apis/{_RBAC}/v1/clusterroles/edit")
     return bool(role and role.get("rules"))
+
+
+def _has_account(client: KubeClient, namespace: str) -> bool:
+    return client.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default") is not None
 
 
 def _certified(client: KubeClient, user: str, folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 import yaml
@@ -14,6 +14,9 @@ from kubernetes import client, config
 
 from devcluster import env
 from imageops.api.kinds import GROUP, VERSION, Kind, by_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CORPUS = Path(__file__).parents[1] / "integration" / "admission"
 REQUEST_TIMEOUT_SECONDS = 30
@@ -40,12 +43,13 @@ class ApiServer:
     def __init__(self, kubeconfig: str) -> None:
         """Read address and credentials of the kubeconfig's current context."""
         settings = client.Configuration()
-        config.load_kube_config(config_file=kubeconfig, client_configuration=settings)
+        load: Callable[..., None] = config.load_kube_config
+        load(config_file=kubeconfig, client_configuration=settings)
         self._address = settings.host
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = settings.ssl_ca_cert or True
-        if settings.cert_file:
+        if settings.cert_file and settings.key_file:
             self._session.cert = (settings.cert_file, settings.key_file)
         token = settings.get_api_key_with_prefix("authorization") or settings.get_api_key_with_prefix("BearerToken")
         if token:

@@ -33,8 +33,14 @@ class Reason(StrEnum):
     hint: str
     """What to do next, in Kubernetes words."""
 
-    def __new__(cls, word: str, reason_class: ReasonClass, sentence: str, hint: str) -> Self:
-        """Make a member whose string value is the word and which carries its row of the table."""
+    def __new__(
+        cls,
+        word: str,
+        reason_class: ReasonClass = ReasonClass.EVENT,
+        sentence: str = "",
+        hint: str = "",
+    ) -> Self:
+        """Make a member whose value is the word and which carries its row; `Reason(word)` finds one by the word alone."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.reason_class = reason_class
@@ -215,12 +221,12 @@ class Reason(StrEnum):
     INVALID_REFERENCE = (
         "InvalidReference", ReasonClass.FINAL,
         "The image reference is not valid.",
-        "Write it as host/repository:tag or host/repository@sha256:digest, in lower case.",
+        "Write image, source or target as host/repository:tag or host/repository@sha256:digest, in lower case.",
     )
     INVALID_SPEC = (
         "InvalidSpec", ReasonClass.FINAL,
         "The spec contradicts itself or has a value that is not allowed.",
-        "Correct the field that the message names and apply the object again.",
+        "Correct the field of spec that the message names and apply the object again.",
     )
     NOT_SUPPORTED = (
         "NotSupported", ReasonClass.FINAL,

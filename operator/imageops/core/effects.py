@@ -69,7 +69,12 @@ class DeleteChild:
     uid: str
 
 
-Effect = StartAttempt | StopAttempt | PassCheckpoint | RecordEvent | CreateChild | DeleteChild
+@dataclass(frozen=True, slots=True)
+class WakeChildren:
+    """Have the operations of a Session looked at: what it demands of them has changed."""
+
+
+Effect = StartAttempt | StopAttempt | PassCheckpoint | RecordEvent | CreateChild | DeleteChild | WakeChildren
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,8 @@ class Operation(Subject[OperationStatus]):
     kind: str
     spec: OperationSpec | None
     """None when no model accepts it; `refusal` then says why."""
+    daemon_up: bool = False
+    """Whether the daemon answered the last look at it."""
     references: Mapping[str, str] = field(default_factory=dict)
     """`reference` and `source_reference`, normalised, for the status."""
 
@@ -274,7 +276,7 @@ class _Turn(Turn[OperationStatus]):
 
     def start(self, spec: OperationSpec, parent: Parent) -> None:
         due = self.status.next_retry_time
-        if due is not None and due > self.now:
+        if due is not None and due > self.now and not self.daemon_returned():
             self.wakes.append(due)
             return
         if parent.missing:
@@ -292,6 +294,11 @@ class _Turn(Turn[OperationStatus]):
         self.effects.append(StartAttempt(run=run, number=number))
         self.wakes.append(self.now + SHOW_AFTER)
         self.wakes.append(self.now + timedelta(seconds=spec.timeout_seconds))
+
+    def daemon_returned(self) -> bool:
+        """Tell whether what was waited for is there: the daemon answers again."""
+        error = self.status.error
+        return self.op.daemon_up and error is not None and error.reason == Reason.DAEMON_UNAVAILABLE
 
     def run_trigger(self, run: int) -> str:
         """Say what started the present run: this very decision, or what its former attempts recorded."""

@@ -50,7 +50,7 @@ def child_name(session: SessionName, *, step: str, run: int, kind: str, attempt:
 
 
 def child_spec(
-    spec: SessionSpec, step: Step, kind: str, *, session: str, former: Mapping[str, OperationStatus], image_store: str,
+    spec: SessionSpec, step: Step, kind: str, *, session: str, former: Mapping[str, OperationStatus], image_store: str | None,
 ) -> dict[str, Any]:
     """Return the spec of the operation of one kind of a step.
 
@@ -78,7 +78,7 @@ def child_spec(
 
 
 def _promotion(
-    action: PromoteAction, kind: str, former: Mapping[str, OperationStatus], image_store: str,
+    action: PromoteAction, kind: str, former: Mapping[str, OperationStatus], image_store: str | None,
 ) -> dict[str, Any]:
     platforms = list(action.platforms) or ([PLATFORM_ALL] if image_store == CONTAINERD else [])
     if kind == PULL:

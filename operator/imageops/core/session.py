@@ -7,16 +7,18 @@ the step and the kind, so a child that was created before a crash is found again
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
-from imageops.api.session_status import ActiveOperation, Evidence, SessionStatus, StepStatus
-from imageops.api.session_status import ACTIVE_LENGTH
+from imageops.api.session_status import ACTIVE_LENGTH, ActiveOperation, Evidence, SessionStatus, StepStatus
 from imageops.api.status import ObjectReference, OperationStatus, Phase
 from imageops.core.conditions import State
-from imageops.core.effects import CreateChild, Decision, DeleteChild, Write
+from imageops.core.effects import CreateChild, Decision, DeleteChild, WakeChildren, Write
+from imageops.core.operation import Parent
 from imageops.core.plan import CONTAINERD, PULL, PUSH, TAG, SessionName, child_name, child_spec, kinds_of
+from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import Subject, Turn, finished, run_trigger
 
 _ENDED = frozenset({Phase.SUCCEEDED.value, Phase.FAILED.value, Phase.CANCELLED.value})
@@ -42,6 +44,8 @@ class Session(Subject[SessionStatus]):
     spec: SessionSpec | None
     """None when no model accepts it; `refusal` then says why."""
     children: Sequence[Child] = ()
+    foreign: frozenset[str] = frozenset()
+    """Names that objects of other owners hold, so that no child can have them."""
     image_store: str | None = None
     """The image store of the daemon that the Session's operations use; None = not known yet."""
 
@@ -69,7 +73,8 @@ class _Turn(Turn[SessionStatus]):
 
     def name_of(self, step: str, kind: str) -> str:
         identity = SessionName(self.session.name, self.session.uid)
-        return child_name(identity, step=step, run=self.status.run, kind=kind)
+        names = (child_name(identity, step=step, run=self.status.run, kind=kind, attempt=n) for n in count())
+        return next(name for name in names if name not in self.session.foreign)
 
     def children_of(self, step: Step) -> dict[str, Child]:
         """Return the step's operations of this run, by kind."""
@@ -100,7 +105,13 @@ class _Turn(Turn[SessionStatus]):
         stopping = self.stopping(spec)
         if stopping is not None:
             rows = [self.left(row, Phase.CANCELLED.value, Reason.CANCELLED) for row in rows]
-        elif not spec.suspend:
+            self.tell_children()
+        elif spec.suspend:
+            self.tell_children()
+        elif self.session.image_store is None:
+            self.wait_for_daemon()
+            return
+        else:
             self.come_back()
             rows = self.schedule(spec, rows)
         self.show(rows)
@@ -140,15 +151,19 @@ class _Turn(Turn[SessionStatus]):
 
     def stopping(self, spec: SessionSpec) -> Reason | None:
         """Say whether the run is to stop, and keep an eye on its deadline."""
-        if spec.cancel:
-            return Reason.CANCELLED
-        if spec.active_deadline_seconds is None or self.status.start_time is None or spec.suspend:
-            return None
-        deadline = self.status.start_time + timedelta(seconds=spec.active_deadline_seconds)
-        if self.now >= deadline and not self.was_suspended():
-            return Reason.DEADLINE_EXCEEDED
-        self.wakes.append(deadline)
-        return None
+        deadline = deadline_of(spec, self.status)
+        if deadline is not None and deadline > self.now:
+            self.wakes.append(deadline)
+        return stop_reason(spec, self.status, now=self.now)
+
+    def tell_children(self) -> None:
+        if any(child.status.completion_time is None for child in self.session.children):
+            self.effects.append(WakeChildren())
+
+    def wait_for_daemon(self) -> None:
+        """Wait until the daemon has said once how it keeps images: what a promotion needs depends on it."""
+        self.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
+        self.wakes.append(self.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
 
     # --- the order of steps
 
@@ -181,8 +196,6 @@ class _Turn(Turn[SessionStatus]):
         if missing is None or any(status.phase != Phase.SUCCEEDED for status in former.values()):
             return row
         if isinstance(step.action, PromoteAction):
-            if self.session.image_store is None:
-                return row
             if step.action.digest_policy is DigestPolicy.REQUIRE and self.session.image_store != CONTAINERD:
                 return self.ended(row, Phase.FAILED, Reason.ENGINE_UNSUPPORTED.value)
         name = self.name_of(step.name, missing)
@@ -192,7 +205,7 @@ class _Turn(Turn[SessionStatus]):
             missing,
             session=self.session.name,
             former=former,
-            image_store=self.session.image_store or "",
+            image_store=self.session.image_store,
         )
         self.effects.append(CreateChild(kind=missing, name=name, step=step.name, spec=operation))
         return row.model_copy(update={"operation_ref": ObjectReference(kind=missing, name=name)})
@@ -256,6 +269,27 @@ class _Turn(Turn[SessionStatus]):
             return Write.NOTHING
         settled = finished(self.status) or self.status.phase in {Phase.SUSPENDED, Phase.PENDING}
         return Write.COMMIT if settled else Write.REPORT
+
+
+def deadline_of(spec: SessionSpec, status: SessionStatus) -> datetime | None:
+    """Return when a run has to be over; a suspended one has no deadline, its time starts anew when it comes back."""
+    suspended = spec.suspend or status.phase == Phase.SUSPENDED
+    if spec.active_deadline_seconds is None or status.start_time is None or suspended:
+        return None
+    return status.start_time + timedelta(seconds=spec.active_deadline_seconds)
+
+
+def stop_reason(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> Reason | None:
+    """Say whether a run is to stop."""
+    if spec.cancel:
+        return Reason.CANCELLED
+    deadline = deadline_of(spec, status)
+    return Reason.DEADLINE_EXCEEDED if deadline is not None and now >= deadline else None
+
+
+def demands(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> Parent:
+    """Say what a Session demands of its operations; a deadline that has passed cancels them."""
+    return Parent(cancel=stop_reason(spec, status, now=now) is not None, suspend=spec.suspend)
 
 
 def _is_running(row: StepStatus) -> bool:

@@ -10,10 +10,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from imageops.api.base import SpecModel
+from imageops.api.operations import OperationSpec
+from imageops.api.session import SessionSpec
 
 PREFIX = "v1:"
 _HEX_DIGITS = 16
+
+RunnableSpec = OperationSpec | SessionSpec
+"""A spec that asks for runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class SpecHash:
     how: str
 
     @classmethod
-    def of(cls, spec: SpecModel) -> Self:
+    def of(cls, spec: RunnableSpec) -> Self:
         """Hash a valid spec."""
         return cls(_digest(_fields(spec, spec.what_fields)), _digest(_fields(spec, spec.how_fields)))
 
@@ -45,7 +49,7 @@ class SpecHash:
         return f"{PREFIX}{self.what}.{self.how}"
 
 
-def _fields(spec: SpecModel, names: Collection[str]) -> Any:
+def _fields(spec: RunnableSpec, names: Collection[str]) -> Any:
     return _prune(spec.model_dump(mode="json", by_alias=True, include=set(names), exclude_defaults=True))
 
 

@@ -56,8 +56,8 @@ def _rule(reason: Reason, calls: frozenset[Call], *phrases: str) -> _Rule:
     return _Rule(reason, re.compile("|".join(phrases), re.IGNORECASE), calls)
 
 
-# The first rule that matches decides. An order of its own: a more exact cause stands before the general words that
-# come along with it ("unauthorized: token expired", "denied: rate limit", "failed to fetch oauth token: 503").
+# The first rule that matches decides, so a more exact cause stands before the general words that come along with it:
+# "unauthorized: token expired", "denied: rate limit", "failed to fetch oauth token: connection refused".
 _RULES = (
     _rule(
         Reason.INVALID_REFERENCE,
@@ -70,21 +70,20 @@ _RULES = (
         r"invalid checksum digest",
         r"unsupported digest algorithm",
         r"cannot push a digest reference",
-        r"cannot (?:be )?64-byte hexadecimal",
     ),
     _rule(
         Reason.RATE_LIMITED,
         _REMOTE,
         r"too ?many ?requests",
-        r"\b429\b(?! bytes)",
-        r"rate[- ]?limit(?:ed)? (?:exceeded|reached)|reached your (?:un|)authenticated pull rate limit|rate exceeded",
+        r"\b(?:status:?|HTTP|URL:) 429\b",
+        r"\brate[ -]?limit",
+        r"\brate exceeded",
     ),
     _rule(
         Reason.CERTIFICATE_INVALID,
         _REMOTE,
         r"x509:",
         r"failed to verify certificate",
-        r"certificate signed by unknown authority",
         r"remote error: tls:",
         r"tls: (?:first record does not look like|bad|unknown|unsupported|expired|certificate|handshake failure)",
         r"server gave HTTP response to HTTPS client",
@@ -94,13 +93,12 @@ _RULES = (
         _ALL,
         r"no space left on device",
         r"disk quota exceeded",
-        r"\bENOSPC\b",
     ),
     _rule(
         Reason.AUTH_EXPIRED,
         _REMOTE,
-        r"(?:token|credentials?|session|jwt|authorization)\b[^.:;]{0,40}\bexpired",
-        r"expired ?(?:token|credentials?)",
+        r"\b(?:token|credentials?|session|jwt|authorization)\b[^.:;]{0,40}\bexpired",
+        r"\bexpired ?(?:token|credentials?)",
     ),
     _rule(
         Reason.PLATFORM_NOT_FOUND,
@@ -108,65 +106,80 @@ _RULES = (
         r"no matching manifest for",
         r"no match for platform",
         r"does not (?:provide|match) (?:the )?(?:specified|requested|any) platform",
-        r"its platform \(.{1,80}\) does not match",
         r"image operating system .{1,80} cannot be used",
-        r"no (?:suitable )?manifest .{0,40}for platform",
-        r"failed to find the manifest for platform",
     ),
     _rule(
         Reason.INVALID_SPEC,
         _ALL,
         r"unknown operating system or architecture",
-        r"is an invalid (?:OS|architecture|platform) component",
-        r"invalid platform",
-        r"failed to parse platform",
+        r"is an invalid (?:OS |architecture |platform )?component of",
+    ),
+    _rule(
+        Reason.TAG_CONFLICT,
+        frozenset({Call.PUSH}),
+        r"\bimmutable\b",
+    ),
+    _rule(
+        Reason.REGISTRY_UNAVAILABLE,
+        _REMOTE,
+        # A web server that is no registry.
+        r"media ?type (?:and no default available: )?\"?text/html",
+        r"\b5\d\d (?:Internal Server Error|Not Implemented|Bad Gateway|Service (?:Temporarily )?Unavailable)",
+        r"\b5\d\d (?:Gateway Time-?out|Insufficient Storage|HTTP Version Not Supported)",
+        r"\b(?:status:?|HTTP|URL:) 5\d\d\b",
     ),
     _rule(
         Reason.ENGINE_UNSUPPORTED,
         _ALL,
         r"graphdriver backed image store doesn't support",
-        r"specify(?:ing)? a? ?platform is not supported|not supported by (?:this|the) (?:daemon|image store|graph ?driver)",
-        r"requires (?:a )?(?:newer )?API version",
-        r"client version .{1,20} is too (?:new|old)",
         r"unsupported (?:manifest )?media ?type",
-        r"unsupported schema version|schema 1 .{0,60}(?:removed|no longer supported|deprecated)",
+        r"unexpected media type",
+        r"media type .{1,120} is no longer supported",
         r"encountered remote .{1,120} when fetching",
+        # What Engine 20.10 says of any manifest it does not know: it takes it for one of schema 1.
+        r"missing signature key",
+        r"unsupported schema version",
     ),
     _rule(
         Reason.DIGEST_MISMATCH,
         _REMOTE,
         r"filesystem layer verification failed",
-        r"layers from manifest don't match image configuration",
         r"(?:image config|manifest) verification failed for digest",
-        r"manifest verification failed for digest",
-        r"unexpected commit (?:digest|size)",
-        r"unexpected (?:manifest )?digest",
-        r"digest (?:mismatch|did not match|invalid)",
-        r"content digest .{0,120} (?:not match|mismatch)",
+        r"layers from manifest don't match image configuration",
+        r"unexpected commit digest",
+        r"digest (?:mismatch|did not match)",
     ),
     _rule(
         Reason.REGISTRY_UNAVAILABLE,
         _REMOTE,
-        r"\b50[0-4] (?:Internal Server Error|Not Implemented|Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out)",
-        r"(?:unexpected|invalid)(?: HTTP)? (?:status|response)[^\n]{0,200}?\b5\d\d\b",
-        r"error parsing HTTP 5\d\d response",
-        r"\bHTTP status: 5\d\d\b",
+        r"connection (?:refused|reset|timed out)",
+        r"no such host",
+        r"server misbehaving",
+        r"failure in name resolution",
+        r"\btimeout\b|timed out",
+        r"deadline exceeded",
+        r"(?:network is|host is) (?:unreachable|down)|no route to host",
+        r"\bEOF\b",
+        r"broken pipe",
+        r"closed idle connection|use of closed network connection|transport connection broken",
+        r"malformed HTTP",
+        r"blob upload (?:unknown|invalid)",
+        r"unable to decode token response",
     ),
     _rule(
         Reason.AUTH_FAILED,
         _REMOTE,
         r"no basic auth credentials",
         r"authentication required",
-        r"unauthorized",
+        r"\bunauthorized\b",
         r"incorrect username or password",
-        r"access (?:to the resource is |to .{1,80} )?(?:denied|forbidden)",
         r"\bdenied\b",
+        r"access forbidden",
         r"insufficient_scope",
         r"authorization (?:failed|required)",
-        r"\b40[13] (?:Unauthorized|Forbidden)",
-        r"(?:unexpected|HTTP)[^\n]{0,200}?\b40[13]\b",
-        r"failed to (?:fetch (?:oauth|anonymous) token|authorize)",
-        r"invalid_grant|invalid_client",
+        r"\b(?:status:?|HTTP|URL:) 40[13]\b",
+        r"failed to authorize",
+        r"invalid_grant",
     ),
     _rule(
         Reason.IMAGE_NOT_ON_DAEMON,
@@ -176,42 +189,40 @@ _RULES = (
         r"(?:tag|reference) does not exist",
     ),
     _rule(
+        Reason.REGISTRY_UNAVAILABLE,
+        frozenset({Call.PUSH}),
+        # The registry has lost what it took a moment ago.
+        r"\bblob unknown\b|\bunknown blob\b",
+    ),
+    _rule(
         Reason.IMAGE_NOT_FOUND,
         _REMOTE,
-        r"manifest[ _]unknown",
-        r"name[ _]unknown",
+        r"\bmanifest unknown\b",
+        r"\bname unknown\b",
+        r"\bblob unknown\b|\bunknown blob\b",
         r"repository name not known to registry",
-        r"manifest for IMAGE not found",
-        r"(?:repository|manifest) .{0,80}not found",
-        r"\b404 Not Found",
-        r"IMAGE: not found$",
+        r"repository with name .{1,300} does not exist",
+        r"\bIMAGE(?::)? not found",
+        r"from remote: not found",
     ),
     _rule(
         Reason.REGISTRY_UNAVAILABLE,
         _REMOTE,
-        r"connection (?:refused|reset|timed out)",
-        r"no such host",
-        r"server misbehaving",
-        r"(?:temporary failure in|failure in) name resolution",
-        r"\btimeout\b|timed out",
-        r"deadline exceeded",
-        r"(?:network is|host is) (?:unreachable|down)|no route to host",
-        r"\bEOF\b",
-        r"broken pipe",
-        r"server closed idle connection|use of closed network connection|transport connection broken",
-        r"malformed HTTP (?:response|status)",
-        r"request canceled",
-        r"blob upload (?:unknown|invalid)",
-        r"proxyconnect",
-        r"unexpected http status|received unexpected",
+        # An answer that is none: a proxy's page, or a body cut short.
+        r"looking for beginning of (?:value|object key string)",
+        r"unexpected end of JSON input",
+        r"received unexpected HTTP status",
     ),
 )
 
-_URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s\"'<>]*")
+_TOO_MANY_REQUESTS = 429
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
 _RETRY_AFTER = re.compile(
-    r"(?i)\b(?:retry[- ]after|(?:try|retry) again (?:in|after))\b[\"':=\s]{1,4}(\d{1,6})\s*(ms|milliseconds|s\b|sec|m\b|min)?"
+    r"\b(?:retry[- ]after|(?:try|retry) again (?:in|after))[\"':=\s]{1,4}"
+    r"(\d{1,6}(?:\.\d{1,6})?) ?(ms|s|secs?|seconds?|m|min|minutes?)?\b",
+    re.IGNORECASE,
 )
-_SECONDS = {"ms": 0.001, "milliseconds": 0.001, "m": 60.0, "min": 60.0}
+_SECONDS = {"ms": 0.001, "m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0}
 
 
 def classify(call: Call, status: int | None, text: str, *, reference: Reference | None = None) -> Reason:
@@ -236,15 +247,12 @@ def classify(call: Call, status: int | None, text: str, *, reference: Reference 
     return Reason.DAEMON_ERROR
 
 
-_TOO_MANY_REQUESTS = 429
-
-
 def retry_after(text: str) -> float | None:
     """Return the seconds after which a text says to come back, 15 min at most; None where it says nothing."""
     match = _RETRY_AFTER.search(text[:MAX_TEXT])
     if match is None:
         return None
-    seconds = int(match[1]) * _SECONDS.get((match[2] or "").lower(), 1.0)
+    seconds = float(match[1]) * _SECONDS.get((match[2] or "").lower(), 1.0)
     return min(seconds, MAX_RETRY_AFTER_SECONDS)
 
 

@@ -86,8 +86,13 @@ class Execution(Generic[ArgumentsT, ResultT]):
         previous: PreviousImage | None = None,
     ) -> None:
         """Put on record what was found out."""
-        known = {"daemon": daemon, "auth": auth, "image": image, "previous": previous}
-        self.facts = replace(self.facts, **{name: value for name, value in known.items() if value is not None})
+        known = self.facts
+        self.facts = Facts(
+            daemon=daemon or known.daemon,
+            auth=auth or known.auth,
+            image=image or known.image,
+            previous=previous or known.previous,
+        )
 
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record."""
@@ -133,9 +138,10 @@ class Execution(Generic[ArgumentsT, ResultT]):
         except OperationError as error:
             return Outcome(reason=error.reason, message=error.message, hint=error.hint, retry_after=error.retry_after)
         except asyncio.CancelledError:
-            if self._stop_reason is None:
+            stopped = self.stopping
+            if stopped is None:
                 raise
-            return Outcome(reason=self._stop_reason, message=self._stop_reason.sentence)
+            return Outcome(reason=stopped, message=stopped.sentence)
         except Exception as error:  # noqa: BLE001 - whatever a tool does wrong ends its attempt and nothing else
             logger.error(  # noqa: TRY400 - the text of a foreign exception may hold a secret; its place does not
                 "tool %s failed with %s at %s", self.tool.name, type(error).__name__, _place(error),

@@ -1,0 +1,29 @@
+"""Read the command line and run what it names."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from imageops.runtime import app
+from imageops.runtime.settings import Settings, SettingsError
+from imageops.telemetry import logs
+
+EXIT_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="imageops", description="Image operations as Kubernetes objects.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("operator", help="run the operator; its settings are the IMAGEOPS_* variables")
+    parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        print(f"imageops: {error}", file=sys.stderr)  # noqa: T201 - a command talks to people
+        return EXIT_USAGE
+    logs.set_up(settings.log_level)
+    asyncio.run(app.run(settings))
+    return 0

@@ -1,0 +1,1 @@
+"""Talk to the API server: read Secrets, write status, create children, publish Events."""

@@ -1,0 +1,172 @@
+"""One connection pool to the API server, and its answers as values and errors of our own.
+
+The kubernetes library finds the configuration and keeps the token fresh (a bound ServiceAccount token rotates). Its
+typed models are left out: this process handles a handful of paths, and decoding into models costs more than the rest
+of a request.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+_RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class ApiError(Exception):
+    """The API server refused a request. The text names the request and the status code, never a body."""
+
+    def __init__(self, *, request: str, code: int, reason: str, caused: bool, retry_after: float | None) -> None:
+        """Keep what callers decide by."""
+        super().__init__(f"{request}: {code} {reason}")
+        self.code = code
+        self.reason = reason
+        self.caused = caused
+        """Whether the answer lists causes: a 422 without any is a failed `test` of a JSON patch."""
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.code in _RETRYABLE
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the object does not exist."""
+        return self.code == 404
+
+    @property
+    def already_exists(self) -> bool:
+        """Whether an object of that name exists."""
+        return self.code == 409 and self.reason == "AlreadyExists"
+
+    @property
+    def stale(self) -> bool:
+        """Whether the object is not the one, or not in the version, that the request was for."""
+        return (self.code == 409 and self.reason == "Conflict") or (self.code == 422 and not self.caused)
+
+
+class ApiUnreachableError(ApiError):
+    """No answer came."""
+
+    def __init__(self, *, request: str) -> None:
+        """Keep what callers decide by."""
+        super().__init__(request=request, code=0, reason="Unreachable", caused=False, retry_after=None)
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed later: always."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """The API server."""
+
+    _client: client.ApiClient
+    _configuration: client.Configuration
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None) -> Self:
+        """Read the configuration of a kubeconfig file, or of the pod this process runs in."""
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = 64
+        if kubeconfig is not None:
+            await config.load_kube_config(config_file=os.fspath(kubeconfig), client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)
+        return cls(client.ApiClient(configuration), configuration)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Read an object or a list.
+
+        Raises:
+            ApiError: If there is no such object, or no answer.
+
+        """
+        return await self._request("GET", f"{path}?{urlencode(query)}" if query else path)
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object in a collection and return it as stored.
+
+        Raises:
+            ApiError: If it exists, is refused, or no answer came.
+
+        """
+        return await self._request("POST", path, body=dict(body))
+
+    async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+        """Apply a JSON patch (RFC 6902) and return the object as stored.
+
+        Raises:
+            ApiError: `stale` if a `test` failed, `not_found` if the object is gone.
+
+        """
+        return await self._request("PATCH", path, body=operations, content_type=JSON_PATCH)
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete the object with this uid; one that is gone, or has another uid, is left.
+
+        Raises:
+            ApiError: If the deletion is refused, or no answer came.
+
+        """
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._request("DELETE", path, body=body)
+        except ApiError as error:
+            if not (error.not_found or error.stale):
+                raise
+
+    async def _request(
+        self, method: str, path: str, *, body: Any = None, content_type: str = JSON,
+    ) -> dict[str, Any]:
+        request = f"{method} {path.partition('?')[0]}"
+        headers = {"Content-Type": content_type, "Accept": JSON}
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token is not None:
+            headers["Authorization"] = token
+        try:
+            answer = await self._client.rest_client.request(
+                method,
+                self._configuration.host + path,
+                headers=headers,
+                body=body,
+                _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+            )
+            content = await answer.read()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise ApiUnreachableError(request=request) from error
+        if answer.status >= 400:
+            raise _refusal(request, answer.status, content, answer.headers.get("Retry-After"))
+        value = json.loads(content)
+        return value if isinstance(value, dict) else {}
+
+
+def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -> ApiError:
+    try:
+        status = json.loads(content)
+    except ValueError:
+        status = {}
+    if not isinstance(status, dict):
+        status = {}
+    return ApiError(
+        request=request,
+        code=code,
+        reason=str(status.get("reason", "")),
+        caused=bool((status.get("details") or {}).get("causes")),
+        retry_after=float(retry_after) if retry_after is not None and retry_after.isdigit() else None,
+    )

@@ -1,0 +1,82 @@
+"""Register what kopf calls: it lists, watches and multiplexes; everything else is ours.
+
+Only `on.event` handlers and activities: kopf's change detection ran operations twice in a burst, its daemons flood the
+API server (docs/decisions/0001). With the null storages no event pays for what is not used.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
+
+WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
+
+Observe = Callable[[Kind, str | None, dict[str, Any]], None]
+
+
+class NullDiffBase(kopf.DiffBaseStorage):
+    """Keeps no last-handled copy of an object."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:  # noqa: ARG002 - kopf's interface
+        """Return no essence: nothing compares it."""
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:  # noqa: ARG002 - kopf's interface
+        """Return no essence: none was stored."""
+        return {}
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Store nothing."""
+
+
+class NullProgress(kopf.ProgressStorage):
+    """Keeps no progress of handlers: an event handler has none."""
+
+    def fetch(self, *, key: Any, body: Any) -> Any:  # noqa: ARG002 - kopf's interface
+        """Return no record."""
+        return None
+
+    def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, *, key: Any, body: Any, patch: Any) -> None:
+        """Purge nothing."""
+
+    def touch(self, *, body: Any, patch: Any, value: Any) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Return the essence as it is."""
+        return essence
+
+
+def registry(observe: Observe) -> kopf.OperatorRegistry:
+    """Return kopf's registry with one event handler for each kind."""
+    result = kopf.OperatorRegistry()
+    for kind in WATCHED:
+        kopf.on.event(GROUP, VERSION, kind.plural, id=f"observe-{kind.plural}", registry=result)(
+            _handler(kind, observe),
+        )
+    return result
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: all that is not watching is off."""
+    result = kopf.OperatorSettings()
+    result.persistence.diffbase_storage = NullDiffBase()
+    result.persistence.progress_storage = NullProgress()
+    result.scanning.disabled = True
+    result.peering.standalone = True
+    result.posting.enabled = False
+    result.watching.chunk_size = 500
+    result.process.ultimate_exiting_timeout = 30.0
+    return result
+
+
+def _handler(kind: Kind, observe: Observe) -> Callable[..., Any]:
+    async def observed(event: dict[str, Any], **_: Any) -> None:  # noqa: RUF029 - kopf runs a sync handler in a thread
+        observe(kind, event["type"], event["object"])
+
+    return observed

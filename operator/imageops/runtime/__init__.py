@@ -1,0 +1,1 @@
+"""Put the parts together: settings, daemons, the Controller with its queue per object, start and drain."""

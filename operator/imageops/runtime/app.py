@@ -1,0 +1,162 @@
+"""Build the operator, run it, and end it in order."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from imageops import handlers
+from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
+from imageops.cluster.api_server import ApiError, ApiServer
+from imageops.cluster.events import EventRecorder
+from imageops.cluster.status_writer import StatusWriter
+from imageops.engine.docker_engine import DockerEngine
+from imageops.runtime.controller import Controller, Performer
+from imageops.runtime.counting import MetricsWatcher
+from imageops.runtime.daemons import Daemons
+from imageops.runtime.objects import ObjectStore
+from imageops.runtime.performers import OperationPerformer, SessionPerformer
+from imageops.runtime.settings import Settings
+from imageops.telemetry.health import HealthServer, Verdict
+from imageops.telemetry.metrics import Metrics
+
+logger = logging.getLogger("imageops.runtime")
+
+DRAIN_SECONDS = 8.0
+"""To stop the daemon calls and write what they came to; the whole process ends within 10 s."""
+KINDS_CHECK_SECONDS = 1.0
+"""Between looks whether the API server serves our kinds."""
+
+
+@dataclass(slots=True)
+class _Health:
+    """What the probes ask for."""
+
+    watching: bool = False
+    problem: str = "waiting for the API server to serve the kinds"
+    daemons: Daemons | None = None
+
+    def alive(self) -> Verdict:
+        """The process answers, so its loop turns."""
+        return Verdict(good=True, text="ok")
+
+    def ready(self) -> Verdict:
+        """Ready means that the kinds are watched; a daemon that is away degrades, and restarts nothing."""
+        if not self.watching or self.daemons is None:
+            return Verdict(good=False, text=self.problem)
+        away = [name for name in self.daemons.engines if not self.daemons.is_up(name)]
+        return Verdict(good=True, text=f"degraded: daemon {', '.join(away)} does not answer" if away else "ok")
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until a signal or a broken watch ends it."""
+    metrics, health = Metrics(), _Health()
+    server = HealthServer(alive=health.alive, ready=health.ready, metrics=lambda: _scrape(metrics, health))
+    port = await server.start(settings.health_host, settings.health_port)
+    logger.info("health and metrics are served on port %d", port)
+    try:
+        api = await ApiServer.connect(settings.kubeconfig)
+        try:
+            await _wait_for_kinds(api)
+            await _operate(settings, api, metrics, health)
+        finally:
+            await api.close()
+    finally:
+        await server.stop()
+
+
+async def _operate(settings: Settings, api: ApiServer, metrics: Metrics, health: _Health) -> None:
+    watcher = MetricsWatcher(metrics)
+    store = ObjectStore()
+    events = EventRecorder(api)
+    engines = {name: DockerEngine(name, address) for name, address in settings.daemons.items()}
+    controller: Controller
+
+    def observe(kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
+        controller.observe(kind, event_type, body)
+
+    daemons = Daemons(engines, settings.default_daemon, lambda name: controller.daemon_returned(name))
+    writer = StatusWriter(
+        api, written=lambda key, status, stored: controller.written(key, status, stored), counted=watcher.wrote,
+    )
+    operations = OperationPerformer(api, store, daemons, observe, watcher)
+    sessions = SessionPerformer(api, store, daemons, observe, OPERATION_KINDS)
+    performers: dict[Kind, Performer] = {kind: operations for kind in OPERATION_KINDS}
+    controller = Controller(
+        api=api,
+        store=store,
+        writer=writer,
+        events=events,
+        performers=performers | {SESSION: sessions},
+        watcher=watcher,
+    )
+    health.daemons = daemons
+    metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
+    async with _background(daemons.watch(), events.run()):
+        registry = handlers.registry(observe)
+        ready = asyncio.Event()
+        watching = asyncio.create_task(_note_ready(ready, health))
+
+        async def drain(**_: Any) -> None:
+            await controller.drain(DRAIN_SECONDS)
+            await writer.close()
+
+        kopf.on.cleanup(registry=registry)(drain)
+        kopf.on.login(registry=registry)(kopf.login_with_kubeconfig if settings.kubeconfig else kopf.login_with_service_account)
+        try:
+            await kopf.operator(
+                registry=registry, settings=handlers.settings(), standalone=True, clusterwide=True, ready_flag=ready,
+            )
+        finally:
+            health.watching, health.problem = False, "ending"
+            watching.cancel()
+            await daemons.close()
+
+
+async def _note_ready(ready: asyncio.Event, health: _Health) -> None:
+    await ready.wait()
+    health.watching = True
+    logger.info("watching")
+
+
+@asynccontextmanager
+async def _background(*work: Any) -> AsyncIterator[None]:
+    """Run coroutines beside the operator; they end with it."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wait_for_kinds(api: ApiServer) -> None:
+    """Return when the API server serves all kinds: kopf would stay blind to those that appear after its start."""
+    wanted = {kind.plural for kind in handlers.WATCHED}
+    reported: set[str] = set()
+    while True:
+        try:
+            served = await api.get(f"/apis/{GROUP}/{VERSION}")
+            missing = wanted - {resource["name"] for resource in served.get("resources") or ()}
+        except ApiError as error:
+            missing = wanted
+            logger.debug("the API server does not serve the group: %s", error)
+        if not missing:
+            return
+        if missing != reported:
+            logger.warning("waiting for the API server to serve %s; apply the CRDs", ", ".join(sorted(missing)))
+            reported = missing
+        await asyncio.sleep(KINDS_CHECK_SECONDS)
+
+
+def _scrape(metrics: Metrics, health: _Health) -> bytes:
+    if health.daemons is not None:
+        for name in health.daemons.engines:
+            metrics.daemon_up.labels(name).set(health.daemons.is_up(name))
+    return metrics.exposition()

@@ -1,0 +1,348 @@
+"""Run the loop of every object: look, decide, write, act.
+
+Each object has one queue of length one: a flag that it has to be looked at. Whatever happens to it (a watch event, an
+outcome, a time that has come, a child that changed) raises the flag; one worker takes it down, decides and acts until
+nothing is left. So one object is strictly serial, objects are parallel, and an object at rest costs no task.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION_LABEL, Kind
+from imageops.api.reasons import Reason
+from imageops.cluster.api_server import ApiError, ApiServer
+from imageops.cluster.events import EventRecorder
+from imageops.cluster.objects import ObjectKey, collection
+from imageops.cluster.status_writer import GoneError, RefusedError, StaleError, StatusWriter
+from imageops.core.effects import (
+    CreateChild,
+    Decision,
+    DeleteChild,
+    Effect,
+    PassCheckpoint,
+    RecordEvent,
+    StartAttempt,
+    StopAttempt,
+    WakeChildren,
+    Write,
+)
+from imageops.runtime.objects import Entry, ObjectStore, is_newer, read, read_status
+
+logger = logging.getLogger("imageops.runtime")
+
+OPERATION_KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG)}
+FAULT_PAUSE_SECONDS = 5.0
+"""Before an object is looked at again after a fault of the operator's own."""
+
+
+class Performer(Protocol):
+    """Decides for one kind of object, and starts what a decision asks for."""
+
+    async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> "Decision[Any]":
+        """Return the decision about an object."""
+        ...
+
+    def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
+        """Begin an attempt."""
+        ...
+
+
+class Watcher(Protocol):
+    """Counts what the Controller does."""
+
+    def decided(self, kind: Kind, *, seconds: float, failed: bool) -> None:
+        """One decision was taken and carried out."""
+        ...
+
+    def ended(self, entry: Entry, decision: "Decision[Any]") -> None:
+        """A run ended."""
+        ...
+
+
+class Controller:
+    """The loop of all objects."""
+
+    def __init__(  # noqa: PLR0913 - the composition root hands in the parts
+        self,
+        *,
+        api: ApiServer,
+        store: ObjectStore,
+        writer: StatusWriter,
+        events: EventRecorder,
+        performers: Mapping[Kind, Performer],
+        watcher: Watcher,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Put the parts together."""
+        self._api = api
+        self._store = store
+        self._writer = writer
+        self._events = events
+        self._performers = performers
+        self._watcher = watcher
+        self._clock = clock
+        self._accepting = True
+        self.last_event = time.monotonic()
+        """When a watch event came in last, on the monotonic clock."""
+
+    # --- what happens
+
+    def observe(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take in a watch event; `event_type` is None for the first listing."""
+        self.last_event = time.monotonic()
+        metadata = body["metadata"]
+        entry = self._store.get(metadata["uid"])
+        if event_type == "DELETED":
+            if entry is not None:
+                self._forget(entry)
+            return
+        if entry is None:
+            self._meet(kind, body)
+        elif is_newer(metadata["resourceVersion"], entry.resource_version):
+            self._absorb(entry, body)
+            self.wake(entry)
+
+    def wake(self, entry: Entry) -> None:
+        """Have an object looked at."""
+        entry.dirty = True
+        if entry.worker is None and not entry.gone:
+            entry.worker = asyncio.create_task(self._work(entry), name=f"work {entry.key}")
+
+    def daemon_returned(self, name: str) -> None:
+        """Look at everything that waits: a daemon answers again."""
+        logger.debug("looking at all waiting objects: daemon %s is back", name)
+        for entry in self._store:
+            if entry.attempt is None and entry.status.completion_time is None:
+                self.wake(entry)
+
+    def written(self, key: ObjectKey, status: Any, stored: Mapping[str, Any]) -> None:
+        """Take in what the API server stored after a write of ours."""
+        entry = self._store.get(key.uid)
+        if entry is None:
+            return
+        entry.written = status
+        entry.written_wire = stored.get("status") or {}
+        if is_newer(stored["metadata"]["resourceVersion"], entry.resource_version):
+            self._absorb(entry, stored)
+        if entry.reading.generation != status.observed_generation:
+            self.wake(entry)
+        self._wake_owners(entry)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop taking work, close the daemon calls, and write what they came to; give up after so many seconds."""
+        self._accepting = False
+        for entry in self._store:
+            if entry.attempt is not None:
+                entry.attempt.stop(Reason.INTERRUPTED)
+        try:
+            async with asyncio.timeout(seconds):
+                while workers := [entry.worker for entry in self._store if entry.worker is not None]:
+                    await asyncio.wait(workers)
+                while attempts := [entry.attempt for entry in self._store if entry.attempt is not None]:
+                    await attempts[0].ended_task()
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            logger.warning("not everything was written within %.0f s", seconds)
+
+    # --- the store
+
+    def _meet(self, kind: Kind, body: Mapping[str, Any]) -> Entry:
+        metadata = body["metadata"]
+        wire = body.get("status") or {}
+        status = read_status(kind, wire)
+        entry = Entry(
+            key=ObjectKey(kind, metadata["namespace"], metadata["name"], metadata["uid"]),
+            resource_version=metadata["resourceVersion"],
+            reading=read(kind, body),
+            status=status,
+            written=status,
+            written_wire=wire,
+        )
+        self._store.add(entry)
+        self.wake(entry)
+        self._wake_owners(entry)
+        return entry
+
+    def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        """Take over what is newer: the spec always, the status only if somebody else changed it while nothing runs."""
+        metadata = body["metadata"]
+        entry.resource_version = metadata["resourceVersion"]
+        if not entry.reading.covers(metadata):
+            entry.reading = read(entry.key.kind, body)
+        wire = body.get("status") or {}
+        if wire != entry.written_wire and entry.attempt is None and entry.worker is None:
+            entry.status = entry.written = read_status(entry.key.kind, wire)
+            entry.written_wire = wire
+
+    def _abandon(self, entry: Entry) -> None:
+        """Stop all work for an object that is gone; the entry stays until the watch says so too.
+
+        Without it an older event still on its way would look like a new object.
+        """
+        entry.gone = True
+        if entry.timer is not None:
+            entry.timer.cancel()
+        if entry.attempt is not None:
+            entry.attempt.stop(Reason.CANCELLED)
+
+    def _forget(self, entry: Entry) -> None:
+        self._abandon(entry)
+        self._store.remove(entry)
+        self._writer.forget(entry.key.uid)
+        self._wake_owners(entry)
+
+    def _wake_owners(self, entry: Entry) -> None:
+        for owner in entry.reading.owners:
+            session = self._store.get(owner)
+            if session is not None:
+                self.wake(session)
+
+    # --- the loop
+
+    async def _work(self, entry: Entry) -> None:
+        try:
+            while entry.dirty and not entry.gone:
+                entry.dirty = False
+                began = time.perf_counter()
+                failed = True
+                try:
+                    await self._turn(entry)
+                    failed = False
+                finally:
+                    self._watcher.decided(entry.key.kind, seconds=time.perf_counter() - began, failed=failed)
+        except GoneError:
+            self._abandon(entry)
+        except ApiError as error:
+            logger.warning("the API server did not serve %s: %s", entry.key, error)
+            self._wake_in(entry, FAULT_PAUSE_SECONDS)
+        except Exception:
+            logger.exception("a decision about %s failed", entry.key)
+            self._wake_in(entry, FAULT_PAUSE_SECONDS)
+        finally:
+            entry.worker = None
+            if entry.dirty and not entry.gone and entry.timer is None:
+                self.wake(entry)
+
+    async def _turn(self, entry: Entry) -> None:
+        now = self._clock()
+        performer = self._performers[entry.key.kind]
+        outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
+        decision = await performer.decide(entry, now=now, accepting=self._accepting)
+        if decision.write is Write.COMMIT and not await self._commit(entry, decision):
+            return
+        if decision.write is Write.REPORT:
+            self._writer.report(entry.key, decision.status)
+        ended = entry.status.completion_time is None and decision.status.completion_time is not None
+        entry.status = decision.status
+        if outcome_seen:
+            entry.attempt = None
+        if ended:
+            self._watcher.ended(entry, decision)
+            self._writer.forget(entry.key.uid)
+        self._set_timer(entry, decision.wake_at, now)
+        for effect in decision.effects:
+            await self._carry_out(entry, effect, now)
+
+    async def _commit(self, entry: Entry, decision: "Decision[Any]") -> bool:
+        """Write before acting; False = the object is not what it was, decide again."""
+        reading = entry.reading
+
+        def basis() -> str | None:
+            return entry.resource_version if entry.reading is reading else None
+
+        try:
+            await self._writer.commit(entry.key, decision.status, basis=basis)
+        except StaleError:
+            await self._read_again(entry)
+            entry.dirty = True
+            return False
+        except RefusedError:
+            self._wake_in(entry, FAULT_PAUSE_SECONDS)
+            return False
+        return True
+
+    async def _read_again(self, entry: Entry) -> None:
+        try:
+            body = await self._api.get(entry.key.path)
+        except ApiError as error:
+            if error.not_found:
+                raise GoneError(str(entry.key)) from error
+            await asyncio.sleep(1.0)
+            return
+        if body["metadata"]["uid"] != entry.key.uid:
+            raise GoneError(str(entry.key))
+        self._absorb(entry, body)
+
+    def _set_timer(self, entry: Entry, wake_at: datetime | None, now: datetime) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if wake_at is not None:
+            self._wake_in(entry, max(0.0, (wake_at - now).total_seconds()))
+
+    def _wake_in(self, entry: Entry, seconds: float) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+        entry.timer = asyncio.get_running_loop().call_later(seconds, self._timer_fired, entry)
+
+    def _timer_fired(self, entry: Entry) -> None:
+        entry.timer = None
+        self.wake(entry)
+
+    # --- effects
+
+    async def _carry_out(self, entry: Entry, effect: Effect, now: datetime) -> None:
+        match effect:
+            case StartAttempt():
+                performer = self._performers[entry.key.kind]
+                performer.start(entry, effect, now=now, changed=lambda: self.wake(entry))
+            case StopAttempt(reason=reason):
+                if entry.attempt is not None:
+                    entry.attempt.stop(reason)
+            case PassCheckpoint():
+                if entry.attempt is not None:
+                    entry.attempt.pass_checkpoint()
+            case RecordEvent(warning=warning, reason=reason, message=message):
+                self._events.record(entry.key, reason, message, warning=warning)
+            case WakeChildren():
+                for child in self._store.children(entry):
+                    self.wake(child)
+            case CreateChild():
+                await self._create_child(entry, effect)
+            case DeleteChild(kind=kind, name=name, uid=uid):
+                path = f"{collection(OPERATION_KINDS[kind], entry.key.namespace)}/{name}"
+                await self._api.delete(path, uid=uid)
+
+    async def _create_child(self, session: Entry, child: CreateChild) -> None:
+        kind, key = OPERATION_KINDS[child.kind], session.key
+        path = collection(kind, key.namespace)
+        owner = {
+            "apiVersion": key.api_version,
+            "kind": key.kind.kind,
+            "name": key.name,
+            "uid": key.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+        body = {
+            "apiVersion": key.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": child.name, "labels": {SESSION_LABEL: key.name}, "ownerReferences": [owner]},
+            "spec": child.spec,
+        }
+        try:
+            stored = await self._api.create(path, body)
+        except ApiError as error:
+            if not error.already_exists:
+                raise
+            stored = await self._api.get(f"{path}/{child.name}")
+            if key.uid not in {owner.get("uid") for owner in stored["metadata"].get("ownerReferences") or ()}:
+                session.foreign.add(child.name)
+                self.wake(session)
+                return
+        self.observe(kind, "ADDED", stored)
+

@@ -1,0 +1,96 @@
+"""The configured daemons: who each is, whether it answers, and a word to those who wait when it comes back."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from imageops.api.errors import OperationError
+from imageops.engine.protocol import DaemonInfo, ImageEngine
+from imageops.tools.surroundings import Daemon
+
+logger = logging.getLogger("imageops.runtime")
+
+CHECK_SECONDS = 15.0
+"""Between looks at a daemon that answers."""
+RETURN_CHECK_SECONDS = 1.0
+"""Between looks at a daemon that does not."""
+
+
+@dataclass(slots=True)
+class Daemons:
+    """All daemons by name."""
+
+    engines: Mapping[str, ImageEngine]
+    default: str
+    returned: Callable[[str], None]
+    """Called with the name of a daemon that answers again, or for the first time."""
+    _known: dict[str, DaemonInfo] = field(default_factory=dict)
+    """Who each daemon was when it answered last."""
+    _up: set[str] = field(default_factory=set)
+    _reported_away: set[str] = field(default_factory=set)
+    _daemons: dict[str, Daemon] = field(default_factory=dict)
+    _look_now: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make what the users of each daemon share."""
+        self._daemons = {name: Daemon(engine) for name, engine in self.engines.items()}
+        self._look_now = {name: asyncio.Event() for name in self.engines}
+
+    def daemon(self, name: str | None) -> Daemon:
+        """Return a daemon; None = the default."""
+        return self._daemons[name or self.default]
+
+    def image_store(self, name: str | None) -> str | None:
+        """Return the image store of a daemon; None while it has not answered."""
+        info = self._known.get(name or self.default)
+        return info.image_store.value if info is not None else None
+
+    def is_up(self, name: str | None) -> bool:
+        """Tell whether a daemon answered the last look."""
+        return (name or self.default) in self._up
+
+    def suspect(self, name: str | None) -> None:
+        """Take a daemon for away until the next look, which is now: somebody found it so."""
+        self._up.discard(name or self.default)
+        self._look_now[name or self.default].set()
+
+    async def watch(self) -> None:
+        """Look at all daemons until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name in self.engines:
+                group.create_task(self._watch(name))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for engine in self.engines.values():
+            await engine.close()
+
+    async def _watch(self, name: str) -> None:
+        while True:
+            self._look_now[name].clear()
+            await self._look(name)
+            pause = CHECK_SECONDS if name in self._up else RETURN_CHECK_SECONDS
+            try:
+                async with asyncio.timeout(pause):
+                    await self._look_now[name].wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self, name: str) -> None:
+        engine = self.engines[name]
+        try:
+            await engine.ping()
+            info = await engine.describe()
+        except OperationError as error:
+            self._up.discard(name)
+            if name not in self._reported_away:
+                logger.warning("daemon %s does not answer: %s", name, error.reason.value)
+                self._reported_away.add(name)
+            return
+        self._reported_away.discard(name)
+        self._known[name] = info
+        if name not in self._up:
+            logger.info("daemon %s answers: Engine %s, %s image store", name, info.version, info.image_store.value)
+            self._up.add(name)
+            self.returned(name)

@@ -1,0 +1,186 @@
+"""Keep what is known of each object: what the API server said, what was decided, what runs."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imageops.api.admission import check, parse_spec
+from imageops.api.base import SpecModel
+from imageops.api.errors import OperationError
+from imageops.api.kinds import REQUESTED_AT, SESSION, Kind
+from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
+from imageops.api.references import Reference, parse_image_id
+from imageops.api.session import SessionSpec
+from imageops.api.session_status import SessionStatus
+from imageops.api.status import OperationStatus
+from imageops.cluster.objects import ObjectKey
+from imageops.core.spechash import RunnableSpec, SpecHash
+from imageops.runtime.attempts import RunningAttempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The parts of an object that people write, read once for each change of it."""
+
+    generation: int
+    requested_at: str | None
+    deleting: bool
+    owners: frozenset[str]
+    spec: RunnableSpec | None
+    error: OperationError | None
+    spec_hash: SpecHash
+    references: Mapping[str, str]
+    session_name: str | None
+    people: tuple[Any, ...]
+    """What of the metadata this was read from."""
+
+    def covers(self, metadata: Mapping[str, Any]) -> bool:
+        """Tell whether an object with this metadata would be read the same."""
+        return self.people == _people(metadata)
+
+
+def _people(metadata: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("generation", "annotations", "deletionTimestamp", "ownerReferences")
+    return tuple(metadata.get(name) for name in names)
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One object."""
+
+    key: ObjectKey
+    resource_version: str
+    reading: Reading
+    status: Any
+    """The status that holds now, decided last; of the kind's status model."""
+    written: Any
+    """The status the API server holds."""
+    written_wire: Mapping[str, Any]
+    attempt: RunningAttempt | None = None
+    timer: asyncio.TimerHandle | None = None
+    dirty: bool = False
+    gone: bool = False
+    worker: "asyncio.Task[None] | None" = None
+    children_listed: bool = False
+    foreign: set[str] = field(default_factory=set)
+    """Names its children cannot have: objects of other owners hold them."""
+
+    @property
+    def spec(self) -> Any:
+        """The spec, of the kind's spec model; None if it is refused."""
+        return self.reading.spec
+
+
+def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
+    """Read an object as the API server delivers it. Nothing in it makes this fail."""
+    metadata = body["metadata"]
+    raw_spec = body.get("spec") or {}
+    spec: RunnableSpec | None = None
+    error: OperationError | None = None
+    references: Mapping[str, str] = {}
+    try:
+        spec = _runnable(parse_spec(kind, raw_spec))
+        spec_hash = SpecHash.of(spec)
+        check(kind, spec)
+        references = _references(spec)
+    except OperationError as refusal:
+        error = refusal
+        spec_hash = SpecHash.of(spec) if spec is not None else SpecHash.of_refused(raw_spec)
+    session = raw_spec.get("sessionRef")
+    return Reading(
+        generation=metadata.get("generation", 0),
+        requested_at=(metadata.get("annotations") or {}).get(REQUESTED_AT),
+        deleting="deletionTimestamp" in metadata,
+        owners=frozenset(owner.get("uid", "") for owner in metadata.get("ownerReferences") or ()),
+        spec=spec,
+        error=error,
+        spec_hash=spec_hash,
+        references=references,
+        session_name=session.get("name") if isinstance(session, dict) else None,
+        people=_people(metadata),
+    )
+
+
+def _runnable(spec: SpecModel) -> RunnableSpec:
+    if not isinstance(spec, OperationSpec | SessionSpec):
+        raise TypeError(type(spec).__name__)
+    return spec
+
+
+def read_status(kind: Kind, wire: Mapping[str, Any]) -> Any:
+    """Read the status of an object; one that nobody can read counts as none."""
+    model = SessionStatus if kind is SESSION else OperationStatus
+    try:
+        return model.model_validate(wire)
+    except ValueError:
+        return model()
+
+
+def _references(spec: RunnableSpec) -> dict[str, str]:
+    match spec:
+        case ImagePullSpec() | ImagePushSpec():
+            return {"reference": str(Reference.parse(spec.image))}
+        case ImageTagSpec():
+            source = parse_image_id(spec.source) or str(Reference.parse(spec.source))
+            return {"reference": str(Reference.parse(spec.target)), "source_reference": source}
+        case _:
+            return {}
+
+
+class ObjectStore:
+    """All objects, by uid, by name, and by the Session that owns them."""
+
+    def __init__(self) -> None:
+        """Make an empty store."""
+        self._by_uid: dict[str, Entry] = {}
+        self._sessions: dict[tuple[str, str], Entry] = {}
+        self._children: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._by_uid.values()))
+
+    def get(self, uid: str) -> Entry | None:
+        """Return an object by uid."""
+        return self._by_uid.get(uid)
+
+    def session(self, namespace: str, name: str) -> Entry | None:
+        """Return a Session by name."""
+        return self._sessions.get((namespace, name))
+
+    def children(self, session: Entry) -> list[Entry]:
+        """Return the operations that a Session owns."""
+        return list(self._children[session.key.uid].values()) if session.key.uid in self._children else []
+
+    def add(self, entry: Entry) -> None:
+        """Keep an object."""
+        key = entry.key
+        self._by_uid[key.uid] = entry
+        if key.kind is SESSION:
+            self._sessions[key.namespace, key.name] = entry
+        for owner in entry.reading.owners:
+            self._children[owner][key.uid] = entry
+
+    def remove(self, entry: Entry) -> None:
+        """Forget an object."""
+        key = entry.key
+        self._by_uid.pop(key.uid, None)
+        if self._sessions.get((key.namespace, key.name)) is entry:
+            del self._sessions[key.namespace, key.name]
+        for owner in entry.reading.owners:
+            siblings = self._children.get(owner)
+            if siblings is not None:
+                siblings.pop(key.uid, None)
+                if not siblings:
+                    del self._children[owner]
+
+
+def is_newer(resource_version: str, than: str) -> bool:
+    """Tell whether a resourceVersion is later than another of the same object (comparable by KEP-5504)."""
+    try:
+        return int(resource_version) > int(than)
+    except ValueError:
+        return resource_version != than
+
+

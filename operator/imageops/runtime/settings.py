@@ -1,0 +1,69 @@
+"""What an administrator sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+DEFAULT_DAEMON = "default"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one operator process."""
+
+    daemons: Mapping[str, str]
+    """The address of each daemon by its name: `unix:///…` or `tcp://host:port`. Objects name daemons, never addresses."""
+    default_daemon: str
+    """The daemon of objects that name none."""
+    kubeconfig: str | None = None
+    """A kubeconfig file; None = the ServiceAccount of the pod."""
+    health_host: str = "0.0.0.0"  # noqa: S104 - probes come from the node
+    health_port: int = 8080
+    """Where /healthz, /readyz and /metrics are served; 0 = any free port."""
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the `IMAGEOPS_*` variables.
+
+        Raises:
+            SettingsError: If one of them cannot be used.
+
+        """
+        daemons = parse_daemons(environment.get("IMAGEOPS_DAEMONS", f"{DEFAULT_DAEMON}=unix:///var/run/docker.sock"))
+        default = environment.get("IMAGEOPS_DEFAULT_DAEMON", DEFAULT_DAEMON if DEFAULT_DAEMON in daemons else next(iter(daemons)))
+        if default not in daemons:
+            raise SettingsError(f"IMAGEOPS_DEFAULT_DAEMON={default} is not among the daemons {', '.join(daemons)}")
+        port = environment.get("IMAGEOPS_HEALTH_PORT", "8080")
+        if not port.isdigit() or int(port) > 65535:
+            raise SettingsError(f"IMAGEOPS_HEALTH_PORT={port} is not a port")
+        return cls(
+            daemons=daemons,
+            default_daemon=default,
+            kubeconfig=environment.get("KUBECONFIG"),
+            health_host=environment.get("IMAGEOPS_HEALTH_HOST", "0.0.0.0"),  # noqa: S104 - probes come from the node
+            health_port=int(port),
+            log_level=environment.get("IMAGEOPS_LOG_LEVEL", "INFO").upper(),
+        )
+
+
+def parse_daemons(text: str) -> dict[str, str]:
+    """Read `name=address,name=address`.
+
+    Raises:
+        SettingsError: If an entry has another form.
+
+    """
+    daemons: dict[str, str] = {}
+    for entry in text.split(","):
+        name, equals, address = entry.strip().partition("=")
+        if not equals or not name or not address.startswith(("unix://", "tcp://")):
+            raise SettingsError(f"IMAGEOPS_DAEMONS: {entry!r} is not name=unix:///path or name=tcp://host:port")
+        if name in daemons:
+            raise SettingsError(f"IMAGEOPS_DAEMONS: {name!r} stands there twice")
+        daemons[name] = address
+    return daemons

@@ -1,0 +1,1 @@
+"""Show how the operator is: metrics, JSON logs, health."""

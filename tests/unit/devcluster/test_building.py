@@ -1,0 +1,73 @@
+"""Builds happen once, and appear whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from devcluster import parts
+from devcluster.building import GoBuilder
+from devcluster.errors import DevClusterError
+
+_GO = """#!/bin/sh
+echo run >> {folder}/runs
+{body}
+"""
+
+
+@pytest.fixture
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a tool chain on PATH whose `go install` writes a program; return its folder."""
+    folder = tmp_path / "toolchain"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    _teach(folder, 'printf "#!/bin/sh\\n" > "$GOBIN/registry"; chmod +x "$GOBIN/registry"')
+    return folder
+
+
+def _teach(folder: Path, body: str) -> None:
+    (folder / "go").write_text(_GO.format(folder=folder, body=body))
+    (folder / "go").chmod(0o755)
+
+
+def test_a_program_is_built_once_and_kept_by_its_version(tmp_path: Path, go: Path) -> None:
+    """The second request finds the first one's result, and says so to nobody."""
+    lines: list[str] = []
+    builder = GoBuilder(tmp_path / "cache", lines.append)
+    program = builder.build(parts.REGISTRY)
+    assert program == tmp_path / "cache" / "bin" / f"registry-{parts.REGISTRY_VERSION}"
+    assert builder.build(parts.REGISTRY) == program
+    assert (go / "runs").read_text().count("run") == 1
+    assert lines[0] == f"registry-{parts.REGISTRY_VERSION}: building, 0:00 of about 1.5 min"
+
+
+def test_two_checkouts_do_not_build_the_same_program_twice(tmp_path: Path, go: Path) -> None:
+    """The second waits for the first one's result."""
+    threads = [
+        threading.Thread(target=GoBuilder(tmp_path / "cache", print).build, args=(parts.REGISTRY,)) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (go / "runs").read_text().count("run") == 1
+
+
+def test_a_failed_build_shows_the_compilers_words_and_leaves_no_program(tmp_path: Path, go: Path) -> None:
+    """What a broken build wrote is not taken for a program, and the next try starts afresh."""
+    _teach(go, 'echo half > "$GOBIN/registry"; echo "undefined: x" >&2; exit 1')
+    builder = GoBuilder(tmp_path / "cache", print)
+    with pytest.raises(DevClusterError, match="undefined: x"):
+        builder.build(parts.REGISTRY)
+    assert builder.cached(parts.REGISTRY) is None
+    _teach(go, 'test ! -e "$GOBIN/registry" && printf "#!/bin/sh\\n" > "$GOBIN/registry"; chmod +x "$GOBIN/registry"')
+    assert builder.build(parts.REGISTRY) == builder.cached(parts.REGISTRY)
+
+
+def test_without_a_tool_chain_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to guess what is missing."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DevClusterError, match=r"takes Go .* on PATH"):
+        GoBuilder(tmp_path / "cache", print).build(parts.REGISTRY)
