@@ -105,7 +105,7 @@ class _Meter:
         while not self.released.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.released.wait(), _LOOK_SECONDS)
-            if self.client.reader.at_eof():
+            if self.client.reader.at_eof() or self.client.reader.exception() is not None:
                 raise _CutError
 
 

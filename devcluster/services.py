@@ -70,7 +70,7 @@ class Service:
         while not self.ready:  # an answer alone may come from another program on the same port
             if not self.alive:
                 tail = self._log_tail()
-                kind = PortTakenError if _PORT_TAKEN in tail else DevClusterError
+                kind = PortTakenError if _PORT_TAKEN in tail.lower() else DevClusterError
                 msg = f"{self.name} ended before it was ready; its log is {self.log}\n{tail}"
                 raise kind(msg)
             if time.monotonic() > deadline:

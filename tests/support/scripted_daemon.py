@@ -35,7 +35,9 @@ class SeenRequest:
 def json_answer(value: object, status: int = 200) -> bytes:
     """Write a whole HTTP answer with a JSON body."""
     body = json.dumps(value).encode()
-    return f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    )
 
 
 def stream_answer(pieces: Iterable[bytes], *, end: bool = True) -> bytes:
@@ -53,7 +55,9 @@ def records(*values: dict[str, object]) -> list[bytes]:
 class ScriptedDaemon:
     """Serves `/_ping`, `/version` and `/info` like an Engine, and everything else by script."""
 
-    def __init__(self, path: Path | None = None, *, api_version: str = "1.52", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, *, api_version: str = "1.52", tls: ssl.SSLContext | None = None
+    ) -> None:
         """Listen on a Unix socket at `path`, or on a free port of the loopback address."""
         self.api_version = api_version
         self.engine_id = "scripted"

@@ -73,6 +73,11 @@ class _Lane:
         status, self.latest = self.latest, None
         return status
 
+    def put_back(self, status: StatusModel) -> None:
+        """Keep a report that was not stored, unless a newer one has come."""
+        if self.latest is None:
+            self.latest = status
+
 
 class StatusWriter:
     """The one writer of statuses."""
@@ -162,8 +167,8 @@ class StatusWriter:
                         await self._write(key, status, None)
                         failures = 0
                     except ApiError as error:
-                        if error.transient and lane.latest is None:
-                            lane.latest = status
+                        if error.transient:
+                            lane.put_back(status)
                         failures += 1
                         self._counted(key, "retried" if error.transient else "stale")
         finally:

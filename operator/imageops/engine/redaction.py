@@ -56,9 +56,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"\?[^\s\"']*=[^\s\"']*"), "?[removed]"),
     (re.compile(r"[^\s/@:\"']+:[^\s/@\"']+@"), "[removed]@"),
-    (re.compile(r"(?i)\b(dial|read|write) (tcp|udp)[46]? [^\s\"]+(?:\s?->\s?[^\s\"]+)?"), r"\1 \2 [address]"),
+    (re.compile(r"(?i)\b(dial|read|write) (tcp|udp)[46]? [^\s\"]*[^\s\":]"), r"\1 \2 [address]"),
     (re.compile(r"(?i)\blookup \S+?(?=:? )(?: on \S+?(?=: | |$))?"), "lookup [name]"),
     (re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?(?![\d.])"), "[address]"),
+    # Tokens that well-known services mark as such.
+    (re.compile(r"\b(?:A[KS]IA|gh[opsu]_|github_pat_|glpat-|dckr_[po]at_|xox[a-z]-)[A-Za-z0-9_-]{8,}"), "[token]"),
     # Whatever else looks made by a machine: long, letters and digits mixed, no digest.
     (
         re.compile(

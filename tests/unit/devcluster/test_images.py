@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from devcluster.gate import RegistryGate
 from devcluster.images import INDEX, MANIFEST, PushedImage, manifest_digest, push_image
 
 if TYPE_CHECKING:
     from conftest import MemoryRegistry
+
+
+_DIFF_ID = "sha256:83dddb46f043c6cbab91696019cb0f31f080b5764a9462aa8781fb5556e0d46e"
 
 
 def _document(registry: MemoryRegistry, digest: str) -> dict[str, Any]:
@@ -34,9 +38,7 @@ def test_the_same_arguments_give_the_same_bytes(registry: MemoryRegistry) -> Non
 def test_the_bytes_are_fixed_for_ever(registry: MemoryRegistry) -> None:
     """A change of Python or zlib that changes an image is seen here, and not as a test that fails elsewhere."""
     image = push_image(registry.address, "app", "1", layers=[10], seed=1)
-    assert image.manifests[0].layers[0].diff_id == (
-        "sha256:DIFFID"
-    )
+    assert image.manifests[0].layers[0].diff_id == _DIFF_ID
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"platforms": ["linux/arm64/v8"]}, {"layers": [11]}], ids=str)
@@ -73,9 +75,7 @@ def test_one_platform_is_a_plain_manifest(registry: MemoryRegistry) -> None:
 
 def test_an_index_names_platforms_and_attestations_as_buildkit_does(registry: MemoryRegistry) -> None:
     """Each attestation stands in the index with an unknown platform and points to the image it is about."""
-    image = push_image(
-        registry.address, "app", "1", platforms=["linux/amd64", "linux/arm64/v8"], attestations=True
-    )
+    image = push_image(registry.address, "app", "1", platforms=["linux/amd64", "linux/arm64/v8"], attestations=True)
     assert image.media_type == INDEX
     entries = _document(registry, image.digest)["manifests"]
     assert [entry["platform"] for entry in entries] == [
@@ -111,5 +111,9 @@ def test_every_document_names_what_is_there_with_its_size(registry: MemoryRegist
 def test_a_missing_manifest_has_no_digest_and_other_refusals_are_errors(registry: MemoryRegistry) -> None:
     """Absence is an answer; a registry that fails is not."""
     assert manifest_digest(registry.address, "app", "none") is None
-    with pytest.raises(requests.HTTPError):
-        push_image(registry.address, "../v1", "1")
+    with RegistryGate(registry.address) as gate:
+        gate.script(path=".*", status=403)
+        with pytest.raises(requests.HTTPError, match="403"):
+            manifest_digest(gate.address, "app", "1")
+        with pytest.raises(requests.HTTPError, match="403"):
+            push_image(gate.address, "app", "1")

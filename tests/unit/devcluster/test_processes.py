@@ -77,7 +77,11 @@ def test_descendants_are_found_below_a_living_process(log: Path) -> None:
 def test_a_started_program_gets_nothing_of_the_callers_environment(log: Path) -> None:
     """Settings of a shell, such as a proxy or DOCKER_CONFIG, reach no part; output goes to the log."""
     process = processes.spawn(
-        [sys.executable, "-c", "import os; print(os.environ.get('HOME'), os.environ['OWN'], os.getsid(0) == os.getpid())"],
+        [
+            sys.executable,
+            "-c",
+            "import os; print(os.environ.get('HOME'), os.environ['OWN'], os.getsid(0) == os.getpid())",
+        ],
         environ={"OWN": "1"},
         log=log,
     )

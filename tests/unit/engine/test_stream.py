@@ -150,7 +150,9 @@ def test_every_form_of_an_error_is_one(record: dict[str, Any], expected: str | N
 )
 def test_the_words_of_both_engines_become_neutral_states(status: str, state: LayerState) -> None:
     """Each status line about a layer has its state."""
-    assert parse_one({"id": "6effb16b771c", "status": status, "progressDetail": {}}) == LayerRecord("6effb16b771c", state)
+    assert parse_one({"id": "6effb16b771c", "status": status, "progressDetail": {}}) == LayerRecord(
+        "6effb16b771c", state
+    )
 
 
 @pytest.mark.parametrize(

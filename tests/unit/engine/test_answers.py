@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
+from imageops.engine import answers
+from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [
+    *("Id", "RepoDigests", "RepoTags", "Size", "Os", "Architecture", "Variant", "Descriptor", "Manifests", "Platforms"),
+    *("ApiVersion", "ID", "DriverStatus", "Version", "Arch"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "store"),
+    [
+        ([["driver-type", "io.containerd.snapshotter.v1"]], ImageStore.CONTAINERD),
+        ([["Backing Filesystem", "extfs"], ["Supports d_type", "true"]], ImageStore.GRAPHDRIVER),
+        (None, ImageStore.GRAPHDRIVER),
+    ],
+)
+def test_a_daemon_shows_its_image_store(status: object, store: ImageStore) -> None:
+    """The store is known by the driver's type, whatever the driver is called."""
+    version = {"Version": "29.0", "ApiVersion": "1.52", "Os": "linux", "Arch": "amd64"}
+    info = answers.daemon_info("builder", version, {"ID": "abc", "DriverStatus": status, "Driver": "overlayfs"})
+    assert info == DaemonInfo("builder", "29.0", "1.52", store, "linux", "amd64", "abc")
+
+
+@pytest.mark.parametrize(
+    ("have", "wanted", "serves"), [("1.41", (1, 46), False), ("1.9", (1, 10), False), ("2.0", (1, 46), True)]
+)
+def test_versions_are_compared_by_their_numbers(have: str, wanted: tuple[int, int], *, serves: bool) -> None:
+    """1.9 is before 1.10."""
+    info = DaemonInfo("x", "", have, ImageStore.CONTAINERD, "linux", "amd64", "x")
+    assert answers.serves(info, *wanted) is serves
+
+
+def test_an_image_of_the_containerd_store() -> None:
+    """Descriptor, platform and digests are taken over."""
+    digest = "sha256:" + "1" * 64
+    answer: dict[str, Any] = {
+        "Id": digest,
+        "RepoTags": ["a:1"],
+        "RepoDigests": ["a@" + digest],
+        "Size": 12,
+        "Os": "linux",
+        "Architecture": "arm64",
+        "Variant": "v8",
+        "Descriptor": {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest, "size": 1},
+    }
+    assert answers.local_image(answer) == LocalImage(
+        digest, ("a@" + digest,), ("a:1",), 12, "linux/arm64/v8", digest, "application/vnd.oci.image.index.v1+json"
+    )
+
+
+def test_what_an_image_does_not_say_is_absent() -> None:
+    """A graphdriver gives no descriptor, and an image whose content is elsewhere no architecture."""
+    answer: dict[str, Any] = {"Id": "x", "RepoTags": None, "RepoDigests": None, "Os": "linux", "Architecture": ""}
+    assert answers.local_image(answer) == LocalImage("x", (), (), 0, None, None, None)
+
+
+def test_children_of_an_index() -> None:
+    """Images and attestations are told apart, and whether their content is here."""
+    answer: dict[str, Any] = {
+        "Manifests": [
+            {
+                "Descriptor": {"digest": "sha256:1", "platform": {"os": "linux", "architecture": "amd64"}},
+                "Available": True,
+                "Kind": "image",
+                "Size": {"Content": 5, "Total": 9},
+                "ImageData": {"Platform": {"os": "linux", "architecture": "amd64"}},
+            },
+            {
+                "Descriptor": {"digest": "sha256:2", "platform": {"os": "unknown", "architecture": "unknown"}},
+                "Available": False,
+                "Kind": "attestation",
+            },
+            {"Descriptor": {"digest": "sha256:3"}, "Kind": "something new"},
+            "odd",
+        ]
+    }
+    assert answers.local_manifests(answer) == (
+        LocalManifest("sha256:1", "image", "linux/amd64", available=True, size_bytes=5),
+        LocalManifest("sha256:2", "attestation", None, available=False, size_bytes=0),
+        LocalManifest("sha256:3", "unknown", None, available=False, size_bytes=0),
+    )
+
+
+def test_what_a_registry_has() -> None:
+    """Digest, size of the manifest and the platforms that are ones."""
+    answer: dict[str, Any] = {
+        "Descriptor": {"mediaType": "m", "digest": "sha256:1", "size": 3},
+        "Platforms": [{"os": "linux", "architecture": "arm", "variant": "v7"}, {"os": "unknown"}, 3],
+    }
+    assert answers.remote_image(answer) == RemoteImage("sha256:1", "m", 3, ("linux/arm/v7",))
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON))
+def test_answers_of_any_shape_are_values_or_daemon_errors(answer: dict[str, object]) -> None:
+    """No field of an unexpected type makes an unexpected exception."""
+    answers.local_manifests(answer)
+    for read in (answers.local_image, answers.remote_image, lambda it: answers.daemon_info("x", it, it)):
+        try:
+            read(answer)
+        except OperationError as error:
+            assert error.reason is Reason.DAEMON_ERROR  # noqa: PT017 - a value is fine as well

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import base64
+import unicodedata
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imageops.engine.redaction import MAX_OUTPUT, redact
+
+CANARY = st.text("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=12, max_size=40).map(
+    "Zq7".__add__
+)
+PLACES = [
+    'Get "https://blobs.test/x?X-Amz-Credential={}&X-Amz-Signature=1": dial tcp 10.1.2.3:443: connection refused',
+    "unexpected status from GET request to http://user:{}@host.test/v2/: 403 Forbidden",
+    "http://host.test/{}/part",
+    "error parsing HTTP 403 response body: invalid character '<' looking for beginning of value: \"<html>{}</html>\"",
+    "response body: {}",
+    "Server message: nothing {} to see",
+    "Authorization: Bearer {}",
+    "Authorization: Basic {}",
+    '{{"access_token":"{}","expires_in":300}}',
+    '{{\\"password\\":\\"{}\\"}}',
+    "password={}&x=1",
+    "sig={}",
+    "identitytoken: '{} with spaces'",
+    "api_key = {}",
+    "robot:{}@registry.test",
+    "lookup {}.internal.test on 10.0.0.53:53: no such host",
+    "the key is AKIA{}",
+    "token {}",
+    "\x1b[31mpassword\x1b[0m={}",
+    "pass\u200bword={}",
+]
+"""Where a secret has been seen, or could be, in an Engine's error."""
+
+
+@pytest.mark.feature("error.canary")
+@settings(max_examples=600)
+@given(CANARY, st.sampled_from(PLACES), st.text(max_size=40), st.text(max_size=40))
+def test_a_secret_in_any_known_place_is_gone(canary: str, place: str, before: str, after: str) -> None:
+    """Wherever an error carries a secret in a form that shows it to be one, the log does not."""
+    assert canary not in redact(f"{before} {place.format(canary)} {after}")
+
+
+@pytest.mark.feature("error.canary")
+@settings(max_examples=300)
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=0x17F, exclude_categories=("C", "Z")), min_size=6))
+def test_a_known_secret_is_gone_in_every_spelling(secret: str) -> None:
+    """The credential in use is taken out wherever it stands, plain, quoted for a URL or in base64."""
+    raw = secret.encode()
+    spellings = [secret, quote(raw, safe=""), base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()]
+    for spelling in spellings:
+        assert spelling not in redact(f"refused for {spelling} now", [secret])
+
+
+@pytest.mark.feature("fault.fuzz")
+@given(st.text(st.characters(), max_size=5000))
+def test_output_is_one_short_printable_line(text: str) -> None:
+    """No control character, no bidirectional mark, no lone surrogate and not more than 2 KiB come out."""
+    output = redact(text)
+    assert len(output) <= MAX_OUTPUT
+    assert not [char for char in output if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+    output.encode()
+
+
+def test_the_length_of_the_input_does_not_matter() -> None:
+    """A megabyte costs no more than the part that is looked at."""
+    assert len(redact("denied " * 200_000)) <= MAX_OUTPUT
+
+
+@pytest.mark.feature("tenancy.no-echo")
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Get "http://10.0.0.7:8080/latest/meta-data?x=1": dial tcp 10.0.0.7:8080: connect: connection refused',
+        'Head "https://internal.test/v2/": dial tcp: lookup internal.test on 10.0.0.7:53: no such host',
+        "read tcp 10.0.0.7:60644->10.0.0.7:44297: read: connection reset by peer",
+        'Get "https://[fd00::7]:443/v2/": dial tcp [fd00::7]:443: i/o timeout',
+    ],
+)
+def test_addresses_do_not_get_through(text: str) -> None:
+    """Neither URL nor address nor internal name is left of a network error; what happened is."""
+    output = redact(text)
+    assert not [word for word in ("10.0.0.7", "internal.test", "meta-data", "fd00") if word in output]
+    assert output.rsplit(":", 1)[1] == text.rsplit(":", 1)[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "manifest unknown: manifest unknown",
+        "manifest for registry.test/team/app:v1 not found",
+        "no matching manifest for linux/arm64/v8 in the manifest list entries",
+        "filesystem layer verification failed for digest sha256:" + "0a" * 32,
+        "toomanyrequests: You have reached your pull rate limit.",
+        "write /var/lib/docker/tmp/x: no space left on device",
+        "x509: certificate signed by unknown authority",
+    ],
+)
+def test_harmless_words_stay(text: str) -> None:
+    """What an administrator turned DEBUG on for is still there."""
+    assert redact(text) == text
