@@ -1,16 +1,19 @@
-"""Run the development cluster: `python -m devcluster up|down|env|status|build`."""
+"""Run the development cluster: `python -m devcluster up|down|install|env|status|build`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from devcluster import env
 from devcluster.cluster import Cluster
 from devcluster.errors import DevClusterError
+from devcluster.install import install
 from devcluster.layout import Layout
 from devcluster.units import GROUPS
 
@@ -34,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 cluster.down()
             case "build":
                 cluster.build()
+            case "install":
+                install(Path(env.load(layout.env).kubeconfig))
             case "env":
                 sys.stdout.write(layout.env.read_text(encoding="utf-8"))
             case _:
@@ -58,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only", type=_groups, default=GROUPS, metavar="GROUPS", help=f"some of {','.join(GROUPS)}; all by default"
     )
     commands.add_parser("down", help="end exactly what up started and remove its data")
+    commands.add_parser("install", help="apply the CRDs and roles to the API server")
     commands.add_parser("env", help="print the shell exports, a password among them: eval this")
     commands.add_parser("status", help="list the parts; exit 1 if one is not ready")
     commands.add_parser("build", help="find or build every program, and start none")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from devcluster.parts import GoBuild, Part
+    from devcluster.parts import GoBuild
 
 _REPORT_SECONDS = 10.0
 _LOG_LINES_SHOWN = 15
 
 
 class GoBuilder:
-    """Build parts with the Go tool chain and keep the results by name and version.
+    """Build programs with the Go tool chain and keep the results by name and version.
 
-    Builds of one part by several checkouts take turns by a file lock; the loser finds the winner's result. A result
+    Builds of one program by several checkouts take turns by a file lock; the loser finds the winner's result. A result
     appears by rename, so an interrupted build leaves nothing that could be taken for a program.
     """
 
@@ -36,49 +36,46 @@ class GoBuilder:
         self._logs = cache / "logs"
         self._say = say
 
-    def cached(self, part: Part) -> Path | None:
+    def cached(self, go: GoBuild) -> Path | None:
         """Find the program if it has been built before."""
-        program = self._programs / part.cache_name
-        return program if part.go is not None and os.access(program, os.X_OK) else None
+        program = self._programs / go.cache_name
+        return program if os.access(program, os.X_OK) else None
 
-    def build(self, part: Part) -> Path:
+    def build(self, go: GoBuild) -> Path:
         """Build the program, or return it at once if it is there.
 
         Raises `DevClusterError` if there is no Go tool chain or the build fails.
         """
-        if part.go is None:
-            msg = f"{part.name} cannot be built from source"
-            raise DevClusterError(msg)
-        lock = self._work / f"{part.cache_name}.lock"
-        with locked(lock, lambda: self._say(f"{part.cache_name}: another checkout is building it, waiting")):
-            if program := self.cached(part):
+        lock = self._work / f"{go.cache_name}.lock"
+        with locked(lock, lambda: self._say(f"{go.cache_name}: another checkout is building it, waiting")):
+            if program := self.cached(go):
                 return program
-            return self._build(part, part.go)
+            return self._build(go)
 
-    def _build(self, part: Part, go: GoBuild) -> Path:
+    def _build(self, go: GoBuild) -> Path:
         if shutil.which("go") is None:
-            msg = f"{part.name} {go.version} has to be built, and that takes Go 1.25 or newer on PATH"
+            msg = f"{go.program} {go.version} has to be built, and that takes Go 1.26 or newer on PATH"
             raise DevClusterError(msg)
         if go.cgo and shutil.which(os.environ.get("CC", "cc")) is None:
-            msg = f"{part.name} {go.version} has to be built, and that takes a C compiler: install the package gcc"
+            msg = f"{go.program} {go.version} has to be built, and that takes a C compiler: install the package gcc"
             raise DevClusterError(msg)
         for folder in (self._programs, self._work, self._logs):
             folder.mkdir(parents=True, exist_ok=True)
-        work = self._work / part.cache_name
+        work = self._work / go.cache_name
         shutil.rmtree(work, ignore_errors=True)  # what an interrupted build left
         work.mkdir()
         started = time.monotonic()
         flags = ["-trimpath", f"-ldflags={' '.join(['-s -w', *(f'-X {stamp}' for stamp in go.stamps)])}"]
         if go.staging:
             self._write_module(work, go)
-            self._run(part, ["go", "mod", "tidy"], work, started)
-            self._run(part, ["go", "build", *flags, "-o", f"{work}/{part.program}", go.package], work, started)
+            self._run(go, ["go", "mod", "tidy"], work, started)
+            self._run(go, ["go", "build", *flags, "-o", f"{work}/{go.program}", go.package], work, started)
         else:
-            self._run(part, ["go", "install", *flags, f"{go.package}@{go.version}"], work, started)
-        program = self._programs / part.cache_name
-        (work / part.program).replace(program)
+            self._run(go, ["go", "install", *flags, f"{go.package}@{go.version}"], work, started)
+        program = self._programs / go.cache_name
+        (work / go.program).replace(program)
         shutil.rmtree(work)
-        self._say(f"{part.cache_name}: built in {_clock(time.monotonic() - started)}")
+        self._say(f"{go.cache_name}: built in {_clock(time.monotonic() - started)}")
         return program
 
     def _write_module(self, work: Path, go: GoBuild) -> None:
@@ -95,11 +92,9 @@ class GoBuilder:
         lines += [f"replace {path} => {path} {published}" for path in beside]
         (work / "go.mod").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _run(self, part: Part, command: list[str], work: Path, started: float) -> None:
-        if part.go is None:
-            return
-        log = self._logs / f"{part.cache_name}.log"
-        environ = os.environ | {"GOBIN": str(work), "CGO_ENABLED": "1" if part.go.cgo else "0", "GOWORK": "off"}
+    def _run(self, go: GoBuild, command: list[str], work: Path, started: float) -> None:
+        log = self._logs / f"{go.cache_name}.log"
+        environ = os.environ | {"GOBIN": str(work), "CGO_ENABLED": "1" if go.cgo else "0", "GOWORK": "off"}
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
                 ["nice", *command], cwd=work, env=environ, stdout=output, stderr=output, start_new_session=True
@@ -107,8 +102,7 @@ class GoBuilder:
             try:
                 while True:
                     self._say(
-                        f"{part.cache_name}: building, {_clock(time.monotonic() - started)} "
-                        f"of about {part.go.minutes:g} min"
+                        f"{go.cache_name}: building, {_clock(time.monotonic() - started)} of about {go.minutes:g} min"
                     )
                     try:
                         code = process.wait(_REPORT_SECONDS)
@@ -121,7 +115,7 @@ class GoBuilder:
                 raise
         if code:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES_SHOWN:])
-            msg = f"building {part.cache_name} failed; the whole log is {log}\n{tail}"
+            msg = f"building {go.cache_name} failed; the whole log is {log}\n{tail}"
             raise DevClusterError(msg)
 
 

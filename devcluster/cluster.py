@@ -41,7 +41,7 @@ class Cluster:
         self._named = Named.by(environ, layout)
         self._ways = finding.standard_ways(environ, say)
         self._say = say
-        self._found: dict[str, Path] = {}
+        self._found: dict[str, finding.Found] = {}
         self._state = state.State()
         self._guard = threading.Lock()
         known = env.load(layout.env) if layout.env.exists() else env.Environment()
@@ -76,7 +76,8 @@ class Cluster:
         """Find every program, building what has to be built, and say where each lies."""
         for unit in self._units():
             for part in unit.programs:
-                self._say(f"{part.name:28} {self._program(part)}")
+                path = self._program(part)
+                self._say(f"{part.name:28} {path} ({self._found[part.name].way})")
 
     def down(self) -> None:
         """End exactly what `up` started, and remove its data. The logs stay.
@@ -103,8 +104,8 @@ class Cluster:
 
     def _program(self, part: Part) -> Path:
         if part.name not in self._found:
-            self._found[part.name] = finding.find(part, self._ways).path
-        return self._found[part.name]
+            self._found[part.name] = finding.find(part, self._ways)
+        return self._found[part.name].path
 
     def _bring_up(self, wanted: Sequence[Unit]) -> None:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -56,7 +56,7 @@ def standard_ways(environ: Mapping[str, str], say: Callable[[str], None]) -> tup
         ("KUBEBUILDER_ASSETS", assets_way(environ)),
         ("PATH", path_way(environ)),
         ("the system's package", lambda part: _installed(part, apt)),
-        ("a build", lambda part: builder.build(part) if part.go else None),
+        ("a build", lambda part: builder.build(part.go) if part.go else None),
     )
 
 

@@ -115,6 +115,17 @@ class KubeClient:
         """Replace one object or subresource."""
         self._document(self._session.put(self._server + path, json=document, timeout=_SECONDS))
 
+    def apply(self, path: str, document: dict[str, Any]) -> None:
+        """Apply one object on the server side, taking over fields that others own."""
+        response = self._session.patch(
+            self._server + path,
+            params={"fieldManager": "devcluster", "force": "true"},
+            json=document,
+            headers={"Content-Type": "application/apply-patch+yaml"},
+            timeout=_SECONDS,
+        )
+        self._document(response)
+
     def delete(self, path: str) -> None:
         """Delete one object, if it is there."""
         response = self._session.delete(self._server + path, timeout=_SECONDS)

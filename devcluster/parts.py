@@ -25,6 +25,16 @@ class GoBuild:
     stamps: tuple[str, ...] = ()
     staging: bool = False
 
+    @property
+    def program(self) -> str:
+        """Name the program, as the tool chain does by its package's last word."""
+        return self.package.rsplit("/", 1)[1]
+
+    @property
+    def cache_name(self) -> str:
+        """Name the file of the built program in the cache."""
+        return f"{self.program}-{self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -41,12 +51,6 @@ class Part:
     apt_path: str | None = None
     go: GoBuild | None = None
     version_flag: str = "--version"
-
-    @property
-    def cache_name(self) -> str:
-        """Name the file of the built program in the cache."""
-        version = self.go.version if self.go else "package"
-        return f"{self.program}-{version}"
 
 
 KUBERNETES_VERSION = "v1.34.4"

@@ -81,6 +81,23 @@ class ApiServer:
         warnings = response.raw.headers.getlist("Warning")
         return Answer(response.status_code, response.json(), tuple(warnings))
 
+    def replace(self, path: str, part: str, value: object, **parameters: str) -> Answer:
+        """Replace spec or status of an object by PUT, anew from what is stored while somebody else is quicker.
+
+        Args:
+            path: Path of the object.
+            part: `spec` or `status`; the status is written through its subresource.
+            value: What takes its place.
+            parameters: Of the request.
+        """
+        deadline = time.monotonic() + REQUEST_TIMEOUT_SECONDS
+        subresource = "/status" if part == "status" else ""
+        while True:
+            stored = self.request("GET", path).body
+            answer = self.request("PUT", f"{path}{subresource}", {**stored, part: value}, **parameters)
+            if answer.status != requests.codes.conflict or time.monotonic() > deadline:
+                return answer
+
     def wait_until_served(self, kind: Kind) -> None:
         """Return when objects of the kind can be listed.
 

@@ -40,7 +40,7 @@ class Reason(StrEnum):
         sentence: str = "",
         hint: str = "",
     ) -> Self:
-        """Make a member whose value is the word and which carries its row; `Reason(word)` finds one by the word alone."""
+        """Make a member that is its word and carries its row; `Reason(word)` finds one by the word alone."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.reason_class = reason_class

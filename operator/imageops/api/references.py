@@ -2,7 +2,7 @@
 
 Source of the rules: the grammar and the normalisation of `distribution/reference`. Two things are stricter here, so
 that a reference means the same to every engine: the limit of 255 characters holds for host and path together (older
-engines count so), and a digest must be of a registered algorithm with its exact length.
+engines count so), and a first part that looks like a host must be one (else the engine is given a name with no host).
 """
 
 import re

@@ -216,7 +216,7 @@ _RULES = (
 )
 
 _TOO_MANY_REQUESTS = 429
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
 _RETRY_AFTER = re.compile(
     r"\b(?:retry[- ]after|(?:try|retry) again (?:in|after))[\"':=\s]{1,4}"
     r"(\d{1,6}(?:\.\d{1,6})?) ?(ms|s|secs?|seconds?|m|min|minutes?)?\b",

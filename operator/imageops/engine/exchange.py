@@ -79,9 +79,9 @@ class Request:
     def failure(self, status: int | None, text: str) -> OperationError:
         """Make the error for words of the daemon. They go into the log at DEBUG, redacted, and nowhere else."""
         reason = classify(self.call, status, text, reference=self.reference)
-        log.debug(
-            "%s: the daemon's answer, status %s, means %s: %s", self.call, status, reason, redact(text, self.secrets)
-        )
+        if log.isEnabledFor(logging.DEBUG):
+            shown = redact(text, self.secrets)
+            log.debug("%s: the daemon's answer, status %s, means %s: %s", self.call, status, reason, shown)
         wait = retry_after(text) if reason is Reason.RATE_LIMITED else None
         return self.error(reason, wait=wait)
 

@@ -24,9 +24,18 @@ TABLE = {
     ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying",
 }
 FIELDS = {field.alias for kind in ALL_KINDS for field in kind.spec_model.model_fields.values()}
-THINGS = (
-    "Secret ServiceAccount NetworkPolicy PersistentVolumeClaim Pod annotation daemon registry operator spec".split()
-)
+THINGS = [
+    "Secret",
+    "ServiceAccount",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "Pod",
+    "annotation",
+    "daemon",
+    "registry",
+    "operator",
+    "spec",
+]
 TO_TURN = re.compile("|".join([*THINGS, *(kind.kind for kind in ALL_KINDS), *(str(field) for field in FIELDS)]))
 
 every_reason = pytest.mark.parametrize("reason", list(Reason), ids=lambda reason: reason.value)

@@ -11,6 +11,9 @@ from devcluster import parts
 from devcluster.building import GoBuilder
 from devcluster.errors import DevClusterError
 
+assert parts.REGISTRY.go is not None
+_REGISTRY = parts.REGISTRY.go
+
 _GO = """#!/bin/sh
 echo run >> {folder}/runs
 {body}
@@ -36,18 +39,16 @@ def test_a_program_is_built_once_and_kept_by_its_version(tmp_path: Path, go: Pat
     """The second request finds the first one's result, and says so to nobody."""
     lines: list[str] = []
     builder = GoBuilder(tmp_path / "cache", lines.append)
-    program = builder.build(parts.REGISTRY)
+    program = builder.build(_REGISTRY)
     assert program == tmp_path / "cache" / "bin" / f"registry-{parts.REGISTRY_VERSION}"
-    assert builder.build(parts.REGISTRY) == program
+    assert builder.build(_REGISTRY) == program
     assert (go / "runs").read_text().count("run") == 1
     assert lines[0] == f"registry-{parts.REGISTRY_VERSION}: building, 0:00 of about 1.5 min"
 
 
 def test_two_checkouts_do_not_build_the_same_program_twice(tmp_path: Path, go: Path) -> None:
     """The second waits for the first one's result."""
-    threads = [
-        threading.Thread(target=GoBuilder(tmp_path / "cache", print).build, args=(parts.REGISTRY,)) for _ in range(2)
-    ]
+    threads = [threading.Thread(target=GoBuilder(tmp_path / "cache", print).build, args=(_REGISTRY,)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -60,14 +61,14 @@ def test_a_failed_build_shows_the_compilers_words_and_leaves_no_program(tmp_path
     _teach(go, 'echo half > "$GOBIN/registry"; echo "undefined: x" >&2; exit 1')
     builder = GoBuilder(tmp_path / "cache", print)
     with pytest.raises(DevClusterError, match="undefined: x"):
-        builder.build(parts.REGISTRY)
-    assert builder.cached(parts.REGISTRY) is None
+        builder.build(_REGISTRY)
+    assert builder.cached(_REGISTRY) is None
     _teach(go, 'test ! -e "$GOBIN/registry" && printf "#!/bin/sh\\n" > "$GOBIN/registry"; chmod +x "$GOBIN/registry"')
-    assert builder.build(parts.REGISTRY) == builder.cached(parts.REGISTRY)
+    assert builder.build(_REGISTRY) == builder.cached(_REGISTRY)
 
 
 def test_without_a_tool_chain_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to guess what is missing."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DevClusterError, match=r"takes Go .* on PATH"):
-        GoBuilder(tmp_path / "cache", print).build(parts.REGISTRY)
+        GoBuilder(tmp_path / "cache", print).build(_REGISTRY)

@@ -6,16 +6,13 @@ import http.client
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from devcluster.gate import RegistryGate
 from devcluster.images import manifest_digest, push_image
-
-if TYPE_CHECKING:
-    from conftest import MemoryRegistry
+from tests.support.memory_registry import MemoryRegistry
 
 _BLOB = "sha256:big"
 _SIZE = 200_000

@@ -7,17 +7,14 @@ import io
 import json
 import tarfile
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
 
 from devcluster.gate import RegistryGate
 from devcluster.images import INDEX, MANIFEST, PushedImage, manifest_digest, push_image
-
-if TYPE_CHECKING:
-    from conftest import MemoryRegistry
-
+from tests.support.memory_registry import MemoryRegistry
 
 _DIFF_ID = "sha256:83dddb46f043c6cbab91696019cb0f31f080b5764a9462aa8781fb5556e0d46e"
 

@@ -44,7 +44,7 @@ def test_usable_addresses(base_url: str, tls: DaemonTls | None) -> None:
 )
 def test_other_addresses_are_refused(base_url: str, tls: DaemonTls | None) -> None:
     """Another scheme, a half address, or plain TCP to another machine is a mistake in the configuration."""
-    with pytest.raises(ValueError, match="daemon|socket") as caught:
+    with pytest.raises(ValueError, match=r"daemon|socket") as caught:
         DaemonAddress(base_url, tls)
     assert "password" not in str(caught.value)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ ODD_RECORD = st.dictionaries(
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """Cut bytes at places that may lie anywhere."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 def parse_one(record: dict[str, Any]) -> LayerRecord | None:

@@ -1,0 +1,124 @@
+"""Create, change and await objects of our kinds, as a user would."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imageops.api.kinds import GROUP, VERSION, Kind
+from tests.support.admission import ApiServer
+
+WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+Body = dict[str, Any]
+
+
+class StillWaitingError(AssertionError):
+    """What was waited for did not come; the text says how the object stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The objects of one namespace."""
+
+    api: ApiServer
+    namespace: str
+
+    def path(self, kind: Kind, name: str = "") -> str:
+        """Return the path of a kind's collection, or of one object."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}"
+        return f"{path}/{name}" if name else path
+
+    def create(
+        self, kind: Kind, name: str, spec: Mapping[str, Any], *, annotations: Mapping[str, str] | None = None,
+    ) -> Body:
+        """Create an object."""
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": kind.kind,
+            "metadata": {"name": name, "annotations": dict(annotations or {})},
+            "spec": dict(spec),
+        }
+        return self._sent("POST", self.path(kind), body)
+
+    def get(self, kind: Kind, name: str) -> Body:
+        """Read an object."""
+        return self._sent("GET", self.path(kind, name))
+
+    def list(self, kind: Kind) -> list[Body]:
+        """Read all objects of a kind."""
+        return list(self._sent("GET", self.path(kind))["items"])
+
+    def patch(self, kind: Kind, name: str, change: Mapping[str, Any]) -> Body:
+        """Merge a change into an object."""
+        return self._sent("PATCH", self.path(kind, name), dict(change))
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Delete an object."""
+        self._sent("DELETE", self.path(kind, name))
+
+    def create_secret(self, name: str, secret_type: str, text: Mapping[str, str], **metadata: Any) -> Body:
+        """Create a Secret of plain-text values."""
+        body = {"metadata": {"name": name, **metadata}, "type": secret_type, "stringData": dict(text)}
+        return self._sent("POST", f"/api/v1/namespaces/{self.namespace}/secrets", body)
+
+    def events(self, name: str) -> list[Body]:
+        """Read the Events about an object, oldest first."""
+        answer = self._sent("GET", f"/api/v1/namespaces/{self.namespace}/events")
+        about = [event for event in answer["items"] if event["involvedObject"]["name"] == name]
+        return sorted(about, key=lambda event: event["metadata"]["creationTimestamp"])
+
+    def wait(
+        self, kind: Kind, name: str, condition: Callable[[Body], bool], *, seconds: float = WAIT_SECONDS,
+    ) -> Body:
+        """Return the object as soon as a condition holds for it.
+
+        Raises:
+            StillWaitingError: It did not within the time.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            body = self.get(kind, name)
+            if condition(body):
+                return body
+            if time.monotonic() > deadline:
+                message = f"after {seconds} s {kind.kind} {name} stands at {body.get('status')}"
+                raise StillWaitingError(message)
+            time.sleep(POLL_SECONDS)
+
+    def wait_finished(self, kind: Kind, name: str, *, seconds: float = WAIT_SECONDS) -> Body:
+        """Return the object when the run of its present generation has ended."""
+        return self.wait(kind, name, finished, seconds=seconds)
+
+    def run(
+        self, kind: Kind, name: str, spec: Mapping[str, Any], *, seconds: float = WAIT_SECONDS,
+    ) -> Body:
+        """Create an object and return it when its run has ended."""
+        self.create(kind, name, spec)
+        return self.wait_finished(kind, name, seconds=seconds)
+
+    def _sent(self, method: str, path: str, body: Body | None = None) -> Body:
+        answer = self.api.request(method, path, body)
+        assert answer.status < 400, f"{method} {path}: {answer.status} {answer.message}"
+        return answer.body
+
+
+def finished(body: Body) -> bool:
+    """Tell whether the run of the object's present generation has ended."""
+    status = body.get("status") or {}
+    return status.get("observedGeneration") == body["metadata"]["generation"] and "completionTime" in status
+
+
+def condition(body: Body, kind: str) -> Body | None:
+    """Return a condition of an object."""
+    conditions = body["status"].get("conditions") or ()
+    return next((one for one in conditions if one["type"] == kind), None)
+
+
+def reason(body: Body) -> str:
+    """Return the reason of the Ready condition."""
+    ready = condition(body, "Ready")
+    return str(ready["reason"]) if ready is not None else ""

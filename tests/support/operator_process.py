@@ -1,0 +1,103 @@
+"""Run the operator as users run it: a process of its own, with a user that has only the operator's rights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import requests
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class OperatorProcess:
+    """One operator process, started and ended as often as a test wants."""
+
+    kubeconfig: str
+    daemons: str
+    log: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    _process: "subprocess.Popen[bytes] | None" = None
+    _output: IO[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it is ready."""
+        self._output = self.log.open("ab")
+        environment = {
+            **os.environ,
+            "KUBECONFIG": self.kubeconfig,
+            "IMAGEOPS_DAEMONS": self.daemons,
+            "IMAGEOPS_HEALTH_HOST": "127.0.0.1",
+            "IMAGEOPS_HEALTH_PORT": str(self.port),
+            "IMAGEOPS_LOG_LEVEL": "DEBUG",
+            **self.settings,
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "imageops", "operator"],
+            env=environment,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+        """Return when the operator watches."""
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            assert self._process is not None
+            assert self._process.poll() is None, f"the operator ended with {self._process.returncode}; see {self.log}"
+            assert time.monotonic() < deadline, f"the operator is not ready after {seconds} s; see {self.log}"
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        """Tell whether /readyz is good."""
+        try:
+            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def read(self, page: str) -> str:
+        """Return what a page of the health server says."""
+        return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=5).text
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(how)
+        try:
+            status = self._process.wait(STOP_SECONDS)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait(STOP_SECONDS)
+            self._process = None
+            if self._output is not None:
+                self._output.close()
+        return status
