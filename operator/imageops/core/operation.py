@@ -226,11 +226,12 @@ class _Turn(Turn[OperationStatus]):
             self.suspend(attempt)
         elif attempt is not None:
             self.go_on(attempt, spec)
-        elif accepting:
-            self.come_back()
-            self.start(spec, parent)
         else:
-            self.state(State.PENDING, Reason.INTERRUPTED)
+            self.come_back()
+            if accepting:
+                self.start(spec, parent)
+            elif self.status.phase == Phase.RUNNING:
+                self.state(State.PENDING, Reason.INTERRUPTED)
 
     def leave(self, attempt: Attempt | None, reason: Reason, message: str | None = None, hint: str | None = None) -> None:
         """End the run, after the daemon call is stopped."""

@@ -85,9 +85,7 @@ class PullTool:
         """Return the image if the daemon has the reference and the platform asked for."""
         engine, reference = self.daemon.engine, str(arguments.reference)
         if info.image_store is ImageStore.CONTAINERD:
-            image = await engine.inspect(reference, platform=arguments.one_platform)
-            complete = not arguments.every_platform or await self._missing(reference) == ()
-            return image if complete else None
+            return await self._present_in_store(arguments, info)
         image = await engine.inspect(reference)
         asked = arguments.one_platform
         if image is None or asked is None or platform_matches(asked, image.platform):
@@ -97,6 +95,25 @@ class PullTool:
             f"The daemon has this reference for {image.platform or 'another platform'}, and its image store keeps"
             " only one platform of a reference.",
         )
+
+    async def _present_in_store(self, arguments: PullArguments, info: DaemonInfo) -> LocalImage | None:
+        """Return the image if all content of what is asked for is in the containerd store.
+
+        Engine 29 answers an inspect also for a platform of which it has nothing but the index's entry.
+        """
+        engine, reference, asked = self.daemon.engine, str(arguments.reference), arguments.one_platform
+        image = await engine.inspect(reference)
+        if image is None:
+            return None
+        if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
+            return image if asked is None or platform_matches(asked, image.platform) else None
+        children = await engine.manifests(reference)
+        if arguments.every_platform:
+            return image if all(child.available for child in children) else None
+        wanted = asked or f"{info.os}/{info.architecture}"
+        if not any(child.available and platform_matches(wanted, child.platform) for child in children):
+            return None
+        return image if asked is None else await engine.inspect(reference, platform=asked)
 
     async def _offered(self, arguments: PullArguments, auth: RegistryAuth | None) -> RemoteImage:
         """Ask the registry first: a wrong password, an absent image or platform ends here, after one request."""
