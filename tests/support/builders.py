@@ -16,10 +16,12 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import ImageStatus, OperationStatus, Phase, Progress
+from imageops.core.attempts import Operation
 from imageops.core.effects import CreateChild
-from imageops.core.operation import Operation, Parent, decide
+from imageops.core.members import Member
+from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Attempt, Facts, Outcome
-from imageops.core.session import Child, Session, decide_session
+from imageops.core.session import Session, decide_session
 from imageops.core.spechash import SpecHash
 from tests.support.contract import assert_consistent
 
@@ -161,7 +163,7 @@ def session(
     status: SessionStatus | None = None,
     *,
     written: SessionStatus | None = None,
-    children: Iterable[Child] = (),
+    members: Iterable[Member] = (),
     **fields: Any,
 ) -> Session:
     """Make a Session; the daemon has a containerd store unless told otherwise."""
@@ -174,7 +176,7 @@ def session(
         "image_store": "containerd",
         "written": written if written is not None else status,
     }
-    return Session(spec=spec, status=status, children=tuple(children), **(given | fields))
+    return Session(spec=spec, status=status, members=tuple(members), **(given | fields))
 
 
 def session_decided(subject: Session, *, now: datetime = NOW) -> SessionStatus:
@@ -182,6 +184,11 @@ def session_decided(subject: Session, *, now: datetime = NOW) -> SessionStatus:
     status = decide_session(subject, now=now).status
     assert_good("Session", status)
     return status
+
+
+def member(made: CreateChild, status: OperationStatus) -> Member:
+    """Make the operation that a Session asked for."""
+    return Member(made.kind, made.name, f"uid-of-{made.name}", status, tool="pull", arguments={"image": made.step})
 
 
 def child_status(phase: Phase, reason: Reason | None = None, **fields: Any) -> OperationStatus:
@@ -217,17 +224,16 @@ def assert_good(kind: str, status: OperationStatus | SessionStatus) -> None:
     assert_consistent({"kind": kind, "status": wire})
 
 
-def finished_session(spec: SessionSpec, phase: Phase = Phase.SUCCEEDED) -> tuple[SessionStatus, list[Child]]:
+def finished_session(spec: SessionSpec, phase: Phase = Phase.SUCCEEDED) -> tuple[SessionStatus, list[Member]]:
     """Play the first run of a Session whose operations all end in one phase, and return how it stands at the end."""
-    status, children = SessionStatus(), list[Child]()
+    status, members = SessionStatus(), list[Member]()
     for turn in range(4 * len(spec.steps) + 2):
-        decision = decide_session(session(spec, status, children=children), now=at(turn))
+        decision = decide_session(session(spec, status, members=members), now=at(turn))
         status = decision.status
         assert_good("Session", status)
         if status.completion_time is not None:
-            return status, children
+            return status, members
         for effect in decision.effects:
             if isinstance(effect, CreateChild):
-                made = child_status(phase, reference=effect.name)
-                children.append(Child(effect.kind, effect.name, f"uid-{len(children)}", made))
+                members.append(member(effect, child_status(phase)))
     raise AssertionError(status)

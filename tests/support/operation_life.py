@@ -248,7 +248,8 @@ class OperationLife:
         assert_good("ImagePull", status)
         begins = [effect for effect in decision.effects if isinstance(effect, StartAttempt)]
         goes_on = attempt is not None and attempt.outcome is None
-        stopped = spec.cancel or spec.suspend or (self.parent is not None and (self.parent.cancel or self.parent.suspend))
+        parent = self.parent or Parent()
+        stopped = spec.cancel or spec.suspend or parent.cancel or parent.suspend
         assert len(begins) <= 1, where
         assert not (begins and (goes_on or stopped or not self.accepting)), where
         assert decision.wake_at is None or decision.wake_at > self.now, where

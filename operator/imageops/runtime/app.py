@@ -128,13 +128,14 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
     )
     health.daemons = daemons
     metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
-    async with _background(daemons.watch(), events.run()):
+    async with _background(daemons.watch(), events.run()) as end_background:
         ready = asyncio.Event()
         watching = asyncio.create_task(_note_ready(ready, health))
 
         async def drain() -> None:
             await controller.drain(DRAIN_SECONDS)
             await writer.close()
+            await end_background()  # kopf would wait 5 s for tasks that go on
 
         try:
             await watch(observe=observe, drain=drain, kubeconfig=settings.kubeconfig, ready=ready)
@@ -151,15 +152,19 @@ async def _note_ready(ready: asyncio.Event, health: _Health) -> None:
 
 
 @asynccontextmanager
-async def _background(*work: Any) -> AsyncIterator[None]:
-    """Run coroutines beside the operator; they end with it."""
+async def _background(*work: Any) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Run coroutines beside the operator; they end with it, or when what this gives is called."""
     tasks = [asyncio.create_task(each) for each in work]
-    try:
-        yield
-    finally:
+
+    async def end() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        yield end
+    finally:
+        await end()
 
 
 async def _wait_for_kinds(api: ApiServer) -> None:

@@ -7,7 +7,7 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.operations import IfExists, ImagePullPolicy, TagPreconditions
 from imageops.api.reasons import Reason
-from imageops.core.existing import platform_matches, pull_verdict, push_verdict, tag_verdict
+from imageops.core.existing import platform_matches, policy_of_run, pull_verdict, push_verdict, tag_verdict
 from tests.support.builders import DIGEST, IMAGE_ID, OTHER_DIGEST, OTHER_ID
 
 GO = None
@@ -37,6 +37,14 @@ def verdict(decide: Any, **facts: Any) -> Reason | None:
 def test_a_pull_obeys_its_policy(policy: ImagePullPolicy, *, present: bool, expected: Reason | None) -> None:
     """Always asks the registry, Never does not, IfNotPresent only for what is absent."""
     assert verdict(lambda: pull_verdict(policy, present=present)) == expected
+
+
+@pytest.mark.parametrize("policy", ImagePullPolicy)
+def test_a_run_that_drift_has_started_asks_the_registry(policy: ImagePullPolicy) -> None:
+    """Or it would find the old image and be content; Never stays never."""
+    always = ImagePullPolicy.ALWAYS
+    assert policy_of_run(policy, "Spec") is policy
+    assert policy_of_run(policy, "Interval") is (policy if policy is ImagePullPolicy.NEVER else always)
 
 
 @pytest.mark.parametrize(

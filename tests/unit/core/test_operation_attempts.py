@@ -182,7 +182,8 @@ def test_a_wait_uses_up_no_attempt(reason: Reason) -> None:
         assert status.error is not None
         assert (status.phase, status.error.reason, status.error.reason_class) == (Phase.PENDING, reason, "Waiting")
         now = waiting.wake_at
-    assert events == [RecordEvent(warning=True, reason=reason, message=reason.sentence)]
+    told = RecordEvent(warning=True, reason=reason, message=reason.sentence)
+    assert events == ([] if reason is Reason.THROTTLED else [told])
 
 
 def test_a_missing_session_is_waited_for_without_a_call() -> None:
@@ -194,14 +195,40 @@ def test_a_missing_session_is_waited_for_without_a_call() -> None:
     assert later.effects == (StartAttempt(run=1, number=1),)
 
 
-@pytest.mark.parametrize(("up", "starts"), [(True, True), (False, False)])
-def test_a_daemon_that_returns_ends_the_wait_for_it(*, up: bool, starts: bool) -> None:
-    """Nothing else that is waited for is hurried by it."""
-    away = decided(operation(None, running_status()), running=ended(Reason.DAEMON_UNAVAILABLE), now=at(1))
-    decision = decide(operation(None, away, daemon_up=up), attempt=None, parent=None, now=at(2))
-    assert (decision.effects != ()) is starts
-    secret = decided(operation(None, running_status()), running=ended(Reason.SECRET_NOT_FOUND), now=at(1))
-    assert decide(operation(None, secret, daemon_up=up), attempt=None, parent=None, now=at(2)).effects == ()
+@pytest.mark.parametrize("waited_for", [Reason.DAEMON_UNAVAILABLE, Reason.THROTTLED, Reason.SECRET_NOT_FOUND])
+@pytest.mark.parametrize("arrived", [Reason.DAEMON_UNAVAILABLE, Reason.THROTTLED])
+def test_what_arrives_ends_the_wait_for_it_and_no_other(waited_for: Reason, arrived: Reason) -> None:
+    """A daemon that answers again, or a place that has become free."""
+    waiting = decided(operation(None, running_status()), running=ended(waited_for), now=at(1))
+    decision = decide(operation(None, waiting, arrived=frozenset({arrived})), attempt=None, parent=None, now=at(2))
+    assert decision.effects == ((StartAttempt(run=1, number=1),) if arrived is waited_for else ())
+
+
+def test_a_wait_of_stated_length_lasts_as_long() -> None:
+    """A registry's budget knows when to ask again."""
+    throttled = ended(Reason.THROTTLED, retry_after=33.2, progress=Progress(percent=1))
+    waiting = decide(operation(None, running_status()), attempt=throttled, parent=None, now=at(1))
+    assert waiting.wake_at == at(35)
+    assert waiting.status.progress is None
+
+
+@pytest.mark.parametrize(
+    ("parent", "reason"),
+    [
+        (Parent(closed=True), Reason.SESSION_CLOSED),
+        (Parent(over_limit=True), Reason.SESSION_LIMIT_EXCEEDED),
+    ],
+)
+def test_a_session_that_takes_no_more_refuses_what_would_start(parent: Parent, reason: Reason) -> None:
+    """Without a call; what has begun goes on, and is tried again."""
+    refused_now = decide(operation(), attempt=None, parent=parent, now=at(0))
+    assert refused_now.status.phase == Phase.FAILED
+    assert [type(effect) for effect in refused_now.effects] == [RecordEvent]
+    assert refused_now.status.conditions[0].reason == reason
+    failed = decided(operation(None, running_status()), running=ended(Reason.TIMED_OUT), parent=parent, now=at(1))
+    assert failed.next_retry_time is not None
+    again = decide(operation(None, failed), attempt=None, parent=parent, now=failed.next_retry_time)
+    assert again.effects == (StartAttempt(run=1, number=2),)
 
 
 def test_an_attempt_that_got_beyond_a_wait_drops_its_error() -> None:

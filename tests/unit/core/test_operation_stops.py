@@ -228,12 +228,12 @@ def test_an_attempt_of_a_killed_process_is_closed_as_interrupted() -> None:
     assert decision.status.failed_attempts == 0
 
 
-@pytest.mark.parametrize("running", [None, attempt(), attempt(stopping=Reason.CANCELLED), ended(Reason.PULLED)])
+@pytest.mark.parametrize("running", [None, attempt(), attempt(stopping=Reason.CANCELLED)])
 def test_a_deleted_object_is_only_stopped(running: Any) -> None:
     """No status is written onto what is going."""
     deleted = operation(None, running_status(), deleting=True)
     decision = decide(deleted, attempt=running, parent=None, now=at(1))
-    told = running is not None and running.outcome is None and running.stopping is None
+    told = running is not None and running.stopping is None
     assert decision.effects == ((StopAttempt(Reason.CANCELLED),) if told else ())
     assert (decision.write, decision.wake_at) == (Write.NOTHING, None)
 

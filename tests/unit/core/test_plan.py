@@ -9,8 +9,9 @@ import pytest
 from imageops.api.admission import check
 from imageops.api.fields import DNS_SUBDOMAIN
 from imageops.api.session import SessionSpec, Step
-from imageops.api.status import OperationStatus
-from imageops.core.plan import PULL, PUSH, TAG, SessionName, child_name, child_spec, kinds_of
+from imageops.api.status import ObjectReference, OperationStatus
+from imageops.core.members import PULL, PUSH, TAG
+from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
 from tests.support.builders import KINDS, OTHER_ID, UID, image, promote_step, pull_step, session_spec
 
 SESSION_UIDS = (UID, "0000-another")
@@ -18,7 +19,7 @@ SESSION_UIDS = (UID, "0000-another")
 
 def name_of(session: str, step: str, *, uid: str = UID, run: int = 1, kind: str = PULL, attempt: int = 0) -> str:
     """Return the name of a child."""
-    return child_name(SessionName(session, uid), step=step, run=run, kind=kind, attempt=attempt)
+    return Naming(session, uid, run).name(step, kind, attempt)
 
 
 @pytest.mark.feature("session.names")
@@ -70,7 +71,7 @@ def made(
 ) -> dict[str, Any]:
     """Return the spec of a child, which the second gate must pass as well."""
     spec, only = step_and_spec(step, **fields)
-    result = child_spec(spec, only, kind, session="release", former=former or {}, image_store=image_store)
+    result = operation_spec(spec, only, kind, session="release", former=former or {}, image_store=image_store)
     check(KINDS[kind], KINDS[kind].spec_model.model_validate(result))
     return result
 
@@ -148,7 +149,7 @@ def test_a_promotion_is_pull_tag_and_push() -> None:
     }
 
 
-@pytest.mark.parametrize("known", [None, image(id=None)], ids=["no-image", "no-id"])
+@pytest.mark.parametrize("known", [None, image(id=None), image(present=False)], ids=["no-image", "no-id", "dry-run"])
 def test_a_promotion_whose_pull_found_no_id_tags_the_reference(known: Any) -> None:
     """An unknown id is not invented."""
     tag = made(promote_step("ship"), TAG, former={PULL: OperationStatus(image=known)})
@@ -171,3 +172,51 @@ def test_a_promotion_takes_the_whole_index_where_the_store_can(
     assert made(step, PULL, image_store=store).get("platforms") == expected
 
 
+
+
+PULL_STEP = {"name": "a", "pull": {"image": "x.example/a:1"}}
+TAG_STEP = {"name": "a", "tag": {"source": "x.example/a:1", "target": "a:2"}}
+ID_STEP = {"name": "a", "tag": {"source": OTHER_ID, "target": "a:2"}}
+PUSH_STEP = {"name": "a", "push": {"image": "a:2"}}
+
+
+@pytest.mark.parametrize(
+    ("step", "needed", "made_there"),
+    [
+        (PULL_STEP, None, {"x.example/a:1"}),
+        (TAG_STEP, "x.example/a:1", {"docker.io/library/a:2"}),
+        (ID_STEP, None, {"docker.io/library/a:2"}),
+        (PUSH_STEP, "docker.io/library/a:2", set()),
+        (promote_step("ship"), None, {"staging.example/ship:1", "prod.example/ship:1"}),
+    ],
+    ids=["pull", "tag", "tag-by-id", "push", "promote"],
+)
+def test_a_step_needs_and_makes_references(step: dict[str, Any], needed: str | None, made_there: set[str]) -> None:
+    """In their normalised form, so that they can be compared."""
+    only = step_and_spec(step)[1]
+    assert needs(only) == needed
+    assert makes(only) == made_there
+
+
+def test_a_dry_run_is_handed_on() -> None:
+    """To every operation of the Session."""
+    assert made(pull_step("a"), PULL, dryRun=True)["dryRun"] is True
+
+
+@pytest.mark.feature("session.names")
+def test_a_name_that_is_taken_is_passed_over() -> None:
+    """By an object of another owner; the next name is as deterministic as the first."""
+    taken = name_of("release", "ship")
+    other = Naming("release", UID, 1, frozenset({taken})).name("ship", PULL, 0)
+    assert other != taken
+    assert other == Naming("release", UID, 1, frozenset({taken})).name("ship", PULL, 0)
+
+
+def test_the_try_of_a_step_is_read_from_the_name_of_its_operation() -> None:
+    """An unknown name counts as the first try."""
+    naming, step = Naming("release", UID, 1), step_and_spec(pull_step("ship"))[1]
+    for number in (0, 1, 7):
+        reference = ObjectReference(kind=PULL, name=naming.name("ship", PULL, number))
+        assert naming.attempt(step, reference) == number
+    assert naming.attempt(step, None) == 0
+    assert naming.attempt(step, ObjectReference(kind=PULL, name="of-somebody")) == 0

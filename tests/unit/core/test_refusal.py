@@ -13,9 +13,9 @@ from tests.support.builders import promote_step, pull_spec, pull_step, push_spec
 DAEMONS = ("builder", "default")
 
 
-def reason_of(spec: OperationSpec | SessionSpec, *, in_session: bool = False) -> tuple[Reason, str] | None:
+def reason_of(spec: OperationSpec | SessionSpec) -> tuple[Reason, str] | None:
     """Return reason and message of a refusal."""
-    error = refusal(spec, daemons=DAEMONS, in_session=in_session)
+    error = refusal(spec, daemons=DAEMONS)
     return (error.reason, error.message) if error is not None else None
 
 
@@ -26,8 +26,9 @@ def reason_of(spec: OperationSpec | SessionSpec, *, in_session: bool = False) ->
         push_spec(),
         tag_spec(),
         session_spec(pull_step("a"), promote_step("b", platforms=["All"]), daemonName="default"),
+        SessionSpec(),
     ],
-    ids=["pull", "push", "tag", "session"],
+    ids=["pull", "push", "tag", "session", "open-session"],
 )
 def test_what_can_be_obeyed_is_not_refused(spec: OperationSpec | SessionSpec) -> None:
     """None means go."""
@@ -37,13 +38,6 @@ def test_what_can_be_obeyed_is_not_refused(spec: OperationSpec | SessionSpec) ->
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        (pull_spec(dryRun=True), "spec.dryRun"),
-        (push_spec(ttlSecondsAfterFinished=0), "spec.ttlSecondsAfterFinished"),
-        (tag_spec(sessionRef={"name": "x"}), "spec.sessionRef"),
-        (pull_spec(intervalSeconds=60), "spec.intervalSeconds"),
-        (pull_spec(deletionPolicy="Delete"), "spec.deletionPolicy"),
-        (SessionSpec(), "spec.steps"),
-        (session_spec(pull_step("a"), limits={"operations": 1}), "spec.limits"),
         (session_spec(promote_step("ship", localImages="Delete")), "spec.steps[ship].promote.localImages"),
         (session_spec(promote_step("ship", platforms=["linux/arm64"])), "spec.steps[ship].promote.platforms"),
     ],
@@ -54,11 +48,6 @@ def test_a_field_that_is_not_obeyed_is_named(spec: OperationSpec | SessionSpec, 
     assert refused is not None
     assert refused[0] is Reason.NOT_SUPPORTED
     assert refused[1].startswith(field)
-
-
-def test_the_steps_of_a_session_may_name_it() -> None:
-    """There it is the operator itself that set sessionRef."""
-    assert reason_of(tag_spec(sessionRef={"name": "x"}), in_session=True) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +64,7 @@ def test_the_steps_of_a_session_may_name_it() -> None:
 @pytest.mark.parametrize("daemons", [DAEMONS, ()], ids=["some", "none"])
 def test_a_daemon_that_nobody_configured_is_refused(spec: Any, daemons: tuple[str, ...]) -> None:
     """The message lists those that are there."""
-    error = refusal(spec, daemons=daemons, in_session=False)
+    error = refusal(spec, daemons=daemons)
     assert error is not None
     assert error.reason is Reason.DAEMON_NOT_CONFIGURED
     assert error.message.endswith("builder, default." if daemons else "none.")

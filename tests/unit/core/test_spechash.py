@@ -103,8 +103,8 @@ def run_after(kind: str, changes: dict[str, Any], *, ended_as: Phase) -> tuple[i
     """Change the spec of an object that ended; return the number of its run and whether it works again."""
     before, after = parse(kind), parse(kind, **changes)
     if kind == "Session":
-        status, children = finished_session(before, ended_as)  # type: ignore[arg-type]
-        session_changed = session(after, status, children=children, generation=2)  # type: ignore[arg-type]
+        status, members = finished_session(before, ended_as)  # type: ignore[arg-type]
+        session_changed = session(after, status, members=members, generation=2)  # type: ignore[arg-type]
         new = session_decided(session_changed, now=at(60))
         return new.run, new.completion_time is None
     reason = SUCCESS[kind] if ended_as is Phase.SUCCEEDED else Reason.IMAGE_NOT_FOUND
@@ -254,9 +254,9 @@ def test_a_hash_of_another_version_is_stamped_anew_and_runs_nothing(stamped: str
 def test_a_finished_session_is_not_run_again_after_an_upgrade() -> None:
     """The same holds for Sessions."""
     spec = session_spec(pull_step("a"))
-    status, children = finished_session(spec)
+    status, members = finished_session(spec)
     older = status.model_copy(update={"observed_spec_hash": "v0:1.2"})
-    decision = decide_session(session(spec, older, children=children), now=at(60))
+    decision = decide_session(session(spec, older, members=members), now=at(60))
     assert (decision.status.run, decision.effects) == (1, ())
     assert decision.status.observed_spec_hash == str(SpecHash.of(spec))
 
