@@ -19,8 +19,8 @@ FINALIZER_PATIENCE = timedelta(minutes=10)
 """How long a deleted object waits for a daemon that does not answer."""
 
 
-def settle(turn: OperationTurn, attempt: Attempt | None, *, accepting: bool) -> None:
-    """Look after an object at rest."""
+def settle(turn: OperationTurn, attempt: Attempt | None, *, unused: bool, accepting: bool) -> None:
+    """Look after an object at rest; `unused` says that its image is to leave the daemon."""
     spec = turn.op.spec
     if spec is None:
         return
@@ -33,6 +33,9 @@ def settle(turn: OperationTurn, attempt: Attempt | None, *, accepting: bool) -> 
         if turn.now >= attempt.started + CHECK_TIMEOUT:
             turn.stop(attempt, Reason.TIMED_OUT)
         turn.wakes.append(attempt.started + CHECK_TIMEOUT)
+        return
+    if unused and turn.status.image is not None and turn.status.image.present and not turn.op.held_by_others:
+        _remove(turn, None, accepting=accepting)
         return
     tick = _next_tick(turn)
     if tick is None or not accepting:
@@ -128,20 +131,21 @@ def leave(turn: OperationTurn, attempt: Attempt | None, *, accepting: bool) -> N
 
 def removed(turn: OperationTurn, outcome: Outcome) -> None:
     """Take in how the removal ended; one that failed is tried again."""
-    if outcome.reason.reason_class is ReasonClass.SUCCESS:
-        turn.set(image=None)
+    image = turn.status.image
+    if outcome.reason.reason_class is ReasonClass.SUCCESS and image is not None:
+        turn.set(image=image.model_copy(update={"present": False}), next_retry_time=None)
     else:
         turn.set(next_retry_time=later(turn.now, REMOVAL_RETRY_SECONDS))
 
 
-def _remove(turn: OperationTurn, wait_until: datetime, *, accepting: bool) -> None:
+def _remove(turn: OperationTurn, wait_until: datetime | None, *, accepting: bool) -> None:
     due = turn.status.next_retry_time
-    if due is not None and due > turn.now:
-        turn.wakes.append(min(due, wait_until))
-    elif accepting:
+    waits = due is not None and due > turn.now
+    if not waits and accepting:
         turn.effects.append(StartAttempt(run=turn.status.run, number=0, purpose=Purpose.REMOVAL))
-        turn.wakes.append(wait_until)
+    turn.wakes.extend(time for time in (due if waits else None, wait_until) if time is not None)
 
 
 def _has_something_to_remove(operation: Operation) -> bool:
-    return _wants_finalizer(operation) and operation.status.image is not None
+    image = operation.status.image
+    return _wants_finalizer(operation) and image is not None and bool(image.present)

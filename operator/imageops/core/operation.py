@@ -40,6 +40,8 @@ class Parent:
     """Takes no further run; those that have begun go on."""
     over_limit: bool = False
     """Has used up its limits: nothing that has made no attempt yet may start."""
+    remove_image: bool = False
+    """Has no further use for what the operation left on the daemon."""
 
 
 def decide(
@@ -78,7 +80,8 @@ def decide(
     if not finished(turn.status):
         turn.advance(attempt, parent or Parent(), accepting=accepting)
     if finished(turn.status):
-        afterlife.settle(turn, attempt, accepting=accepting)
+        unused = parent is not None and parent.remove_image
+        afterlife.settle(turn, attempt, unused=unused, accepting=accepting)
     return turn.result(turn.write(attempt))
 
 
@@ -205,7 +208,7 @@ class _Turn(OperationTurn):
         entry = HistoryEntry(run=run, trigger=self.run_trigger(run), attempt=number, start_time=self.stamp)
         self.status = history.opened(self.status, entry)
         self.set(attempts=number, next_retry_time=None, progress=None)
-        self.state(State.RUNNING, ACTIVITY[self.op.kind])
+        self.state(State.RUNNING, ACTIVITY.get(self.op.kind, Reason.RUNNING))
         self.effects.append(StartAttempt(run=run, number=number))
         self.wakes.append(self.now + SHOW_AFTER)
         self.wakes.append(self.now + timedelta(seconds=spec.timeout_seconds))

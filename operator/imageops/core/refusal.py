@@ -6,7 +6,7 @@ from imageops.api.errors import OperationError
 from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import OperationSpec
 from imageops.api.reasons import Reason
-from imageops.api.session import LocalImages, SessionSpec
+from imageops.api.session import SessionSpec
 
 
 def refusal(spec: OperationSpec | SessionSpec, *, daemons: Collection[str]) -> OperationError | None:
@@ -45,8 +45,5 @@ def _not_obeyed(spec: OperationSpec | SessionSpec) -> Iterator[str]:
     if not isinstance(spec, SessionSpec):
         return
     for step in spec.steps:
-        if step.promote is not None:
-            if step.promote.local_images is LocalImages.DELETE:
-                yield f"steps[{step.name}].promote.localImages"
-            if step.promote.platforms not in ((), (PLATFORM_ALL,)):
-                yield f"steps[{step.name}].promote.platforms"
+        if step.promote is not None and step.promote.platforms not in ((), (PLATFORM_ALL,)):
+            yield f"steps[{step.name}].promote.platforms"

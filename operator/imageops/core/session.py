@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from imageops.api.errors import OperationError
 from imageops.api.quantity import parse_quantity
 from imageops.api.reasons import Reason
-from imageops.api.session import SessionSpec
+from imageops.api.session import LocalImages, SessionSpec
 from imageops.api.session_status import RUNS_LENGTH, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
 from imageops.core import members as summary
@@ -21,7 +21,7 @@ from imageops.core.effects import Decision, DeleteChild, WakeMembers, Write
 from imageops.core.expiry import expire
 from imageops.core.members import Member
 from imageops.core.operation import Parent
-from imageops.core.plan import Naming
+from imageops.core.plan import Naming, kinds_of
 from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import Subject, Turn, finished, run_trigger
 from imageops.core.steps import SKIPPED, Board, is_lost, is_running
@@ -103,7 +103,7 @@ class _Turn(Turn[SessionStatus]):
         self.state(State.PENDING, Reason.PENDING)
 
     def board(self, spec: SessionSpec) -> Board:
-        naming = Naming(self.session.name, self.session.uid, self.status.run, self.session.foreign)
+        naming = naming_of(self.session, self.status)
         rows = {row.name: row for row in self.status.steps}
         return Board(spec, naming, self.session.members, self.session.image_store, self.stamp, rows)
 
@@ -267,6 +267,7 @@ class _Turn(Turn[SessionStatus]):
         )
         self.state(state, reason, message)
         self.event(reason, message, warning=state is not State.SUCCEEDED)
+        self.effects.append(WakeMembers())
 
     def result(self) -> Decision[SessionStatus]:
         return Decision(
@@ -299,18 +300,42 @@ def stop_reason(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> R
     return Reason.DEADLINE_EXCEEDED if deadline is not None and now >= deadline else None
 
 
-def demands(
-    spec: SessionSpec, status: SessionStatus, members: Sequence[Member], *, owned: bool, now: datetime,
-) -> Parent:
-    """Say what a Session demands of one of its operations; a deadline that has passed cancels them."""
-    ended = [one for one in members if one.finished]
-    closed = not owned and (bool(spec.steps) or spec.closed or finished(status))
+def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
+    """Say what a Session demands of one of its operations; a deadline that has passed cancels them.
+
+    Args:
+        session: The Session; its members are looked at only where it has limits.
+        owned: The name of the operation, if it is one of the Session's own; None if it joined.
+        now: The present.
+
+    """
+    spec, status = session.spec, session.status
+    if spec is None:
+        return Parent()
     return Parent(
         cancel=stop_reason(spec, status, now=now) is not None,
         suspend=spec.suspend,
-        closed=closed,
-        over_limit=_over_limit(spec, ended),
+        closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),
+        over_limit=_over_limit(spec, [one for one in session.members if one.finished]),
+        remove_image=owned is not None and owned in _unused(session, spec),
     )
+
+
+def _unused(session: Session, spec: SessionSpec) -> set[str]:
+    """Return the operations of promotions that succeeded and are to keep nothing on the daemon."""
+    rows = {row.name: row for row in session.status.steps if row.phase == Phase.SUCCEEDED}
+    naming = naming_of(session, session.status)
+    return {
+        naming.name(step.name, kind, naming.attempt(step, rows[step.name].operation_ref))
+        for step in spec.steps
+        if step.name in rows and step.promote is not None and step.promote.local_images is LocalImages.DELETE
+        for kind in kinds_of(step)
+    }
+
+
+def naming_of(session: Session, status: SessionStatus) -> Naming:
+    """Return what the names of the Session's operations are made of in its present run."""
+    return Naming(session.name, session.uid, status.run, session.foreign)
 
 
 def assumed(members: Iterable[Member]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Give `core` what it decides by, for each kind of object, and start the attempts it asks for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from imageops.access.resolution import CredentialSource
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
 from imageops.api.operations import ImagePullSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
+from imageops.api.references import Reference
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus, Trigger
@@ -28,7 +29,7 @@ from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import Entry, ObjectStore
 from imageops.tools.check import CheckTool
 from imageops.tools.limits import Requester
-from imageops.tools.pull import PullArguments, PullTool
+from imageops.tools.pull import PullTool
 from imageops.tools.removal import RemovalArguments, RemovalTool
 from imageops.tools.tool import Tool
 
@@ -67,6 +68,7 @@ class OperationPerformer:
         if error is None and isinstance(spec, OperationSpec):
             error = refusal(spec, daemons=self.daemons.engines)
         configured = error is None and isinstance(spec, OperationSpec)
+        leaves = parent is not None and parent.remove_image
         operation = Operation(
             uid=entry.key.uid,
             generation=reading.generation,
@@ -84,7 +86,7 @@ class OperationPerformer:
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
-            held_by_others=reading.deleting and self._is_held_by_others(entry),
+            held_by_others=self._is_held_by_others(entry) if reading.deleting or leaves else False,
         )
         attempt = entry.attempt.view(now) if entry.attempt is not None else None
         if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
@@ -129,9 +131,9 @@ class OperationPerformer:
         tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace))
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             return CheckTool(tool, status.image.digest if status.image is not None else None), arguments
-        if purpose is Purpose.REMOVAL and isinstance(arguments, PullArguments):
+        if purpose is Purpose.REMOVAL and status.reference is not None:
             image_id = status.image.id if status.image is not None else None
-            return RemovalTool(daemon), RemovalArguments(reference=arguments.reference, image_id=image_id)
+            return RemovalTool(daemon), RemovalArguments(reference=Reference.parse(status.reference), image_id=image_id)
         return tool, arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
@@ -151,12 +153,11 @@ class OperationPerformer:
             session = self.store.session_of(entry)
         if session is None:
             return Parent(missing=True)
-        if not isinstance(session.spec, SessionSpec):
-            return Parent()
-        bounded = session.spec.limits is not None
-        others = [member_of(one, session) for one in self.store.members(session) if one is not entry and bounded]
-        owned = session.key.uid in entry.reading.owners
-        return demands(session.spec, session.status, others, owned=owned, now=now)
+        spec = session.spec
+        bounded = isinstance(spec, SessionSpec) and spec.limits is not None
+        others = [one for one in self.store.members(session) if one is not entry] if bounded else []
+        owned = entry.key.name if session.key.uid in entry.reading.owners else None
+        return demands(session_of(session, others), owned=owned, now=now)
 
     def _assumed(self, entry: Entry) -> frozenset[str]:
         session = self.store.session_of(entry)
@@ -194,24 +195,9 @@ class SessionPerformer:
         error = reading.error
         if error is None and isinstance(spec, SessionSpec):
             error = refusal(spec, daemons=self.daemons.engines)
-        configured = error is None and isinstance(spec, SessionSpec)
-        session = Session(
-            uid=entry.key.uid,
-            generation=reading.generation,
-            spec_hash=reading.spec_hash,
-            refusal=error,
-            requested_at=reading.requested_at,
-            deleting=reading.deleting,
-            managed=reading.managed,
-            status=entry.status,
-            written=entry.written,
-            name=entry.key.name,
-            spec=spec,
-            members=[member_of(one, entry) for one in self.store.members(entry) if not one.reading.deleting],
-            retry_failed_at=reading.retry_failed_at,
-            foreign=frozenset(entry.foreign),
-            image_store=self.daemons.image_store(spec.daemon_name) if configured else None,
-        )
+        members = [one for one in self.store.members(entry) if not one.reading.deleting]
+        store = self.daemons.image_store(spec.daemon_name) if error is None and spec is not None else None
+        session = replace(session_of(entry, members), refusal=error, image_store=store)
         return decide_session(session, now=now)
 
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
@@ -230,6 +216,27 @@ class SessionPerformer:
                 for body in listed.get("items") or ():
                     self.observe(kind, None, body)
         entry.children_listed = True
+
+
+def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
+    """Return a Session with some of its operations."""
+    reading = entry.reading
+    return Session(
+        uid=entry.key.uid,
+        generation=reading.generation,
+        spec_hash=reading.spec_hash,
+        refusal=reading.error,
+        requested_at=reading.requested_at,
+        deleting=reading.deleting,
+        managed=reading.managed,
+        status=entry.status,
+        written=entry.written,
+        name=entry.key.name,
+        spec=entry.spec,
+        members=[member_of(one, entry) for one in members],
+        retry_failed_at=reading.retry_failed_at,
+        foreign=frozenset(entry.foreign),
+    )
 
 
 def member_of(entry: Entry, session: Entry) -> Member:
