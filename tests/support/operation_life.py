@@ -84,12 +84,14 @@ class OperationLife:
     limits: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     ends: dict[int, tuple[Phase | str, datetime | None]] = field(default_factory=dict)
     closed: dict[tuple[int, int], HistoryEntry] = field(default_factory=dict)
+    unwritten: list[int] = field(default_factory=list)
+    """The runs of attempts whose end was seen and is not written yet."""
     draw: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Seed chance."""
         self.draw = random.Random(self.seed)  # noqa: S311 - repeatable, guards nothing
-        self.fields = {"backoffLimit": self.draw.randint(0, 3)}
+        self.fields = {"backoffLimit": self.draw.randint(0, 3), "timeoutSeconds": 20}
 
     @property
     def spec(self) -> ImagePullSpec:
@@ -106,7 +108,7 @@ class OperationLife:
         self.generation += 1
         for _ in range(200):
             self.look()
-            if self.known.completion_time is not None and self.call is None:
+            if self.known.completion_time is not None and self.wake_at is None:
                 break
             self.pass_time()
         self.check_end()
@@ -116,8 +118,10 @@ class OperationLife:
     def happen(self) -> None:
         """Do one thing to the object or to its process, or let time pass."""
         chance = self.draw.random()
-        if chance < 0.12:
+        if chance < 0.06:
             self.kill()
+        elif chance < 0.12:
+            self.drain()
         elif chance < 0.3:
             self.change()
         elif chance < 0.35:
@@ -154,16 +158,20 @@ class OperationLife:
                 )
 
     def kill(self) -> None:
-        """Start another process, which knows only what is written. Sometimes the former one drained first."""
-        if self.draw.random() < 0.3:
-            self.accepting = False
-            if self.call is not None and self.call.stopping is None:
-                self.stop(Reason.INTERRUPTED)
-            self.look()
-            self.accepting = True
-        if self.call is not None:
-            self.excused[self.call.run] += 1
+        """Start another process, which knows only what is written."""
+        for run in self.unwritten + ([self.call.run] if self.call is not None else []):
+            self.excused[run] += 1
+        self.unwritten.clear()
         self.call, self.known = None, self.written
+
+    def drain(self) -> None:
+        """End the process in order, and start another."""
+        self.accepting = False
+        if self.call is not None and self.call.stopping is None:
+            self.stop(Reason.INTERRUPTED)
+        self.look()
+        self.accepting = True
+        self.kill()
 
     def stop(self, reason: Reason) -> None:
         """Stop the daemon call."""
@@ -188,13 +196,16 @@ class OperationLife:
                 self.carry_out(decision, attempt)
             except KilledError:
                 self.kill()
-            if self.call is None or self.call.view(self.now).outcome is None:
+            over = self.call is not None and self.call.view(self.now).outcome is not None
+            if not over and (self.wake_at is None or self.wake_at > self.now):
                 return
         raise AssertionError(self.seed, "never at rest")
 
     def carry_out(self, decision: Decision[OperationStatus], attempt: Attempt | None) -> None:
         """Write and act; the process may be killed between any two steps."""
         self.perhaps_killed()
+        if attempt is not None and attempt.outcome is not None:
+            self.unwritten.append(attempt.run)
         lands = decision.write is Write.COMMIT or (decision.write is Write.REPORT and self.draw.random() < 0.7)
         if lands:
             self.write(decision.status)
@@ -223,7 +234,7 @@ class OperationLife:
     def begin(self, run: int, number: int) -> None:
         """Begin a daemon call."""
         assert self.call is None, self.seed
-        seconds = self.draw.choice((0.01, 0.2, 3, 90, 700))
+        seconds = self.draw.choice((0.01, 0.2, 3, 15, 90))
         self.call = _Call(
             run=run,
             number=number,
@@ -252,8 +263,9 @@ class OperationLife:
         stopped = spec.cancel or spec.suspend or parent.cancel or parent.suspend
         assert len(begins) <= 1, where
         assert not (begins and (goes_on or stopped or not self.accepting)), where
-        assert decision.wake_at is None or decision.wake_at > self.now, where
         ended = status.completion_time is not None
+        soon = self.now if ended else self.now + timedelta(milliseconds=1)  # at once only for the run that follows
+        assert decision.wake_at is None or decision.wake_at >= soon, where
         held = status.phase == Phase.SUSPENDED or not self.accepting
         assert ended or held or goes_on or decision.wake_at is not None, (where, status)
         opened = [entry for entry in status.history if entry.completion_time is None]
@@ -275,6 +287,7 @@ class OperationLife:
                 place = (entry.run, entry.attempt)
                 assert self.closed.setdefault(place, entry) == entry, self.seed
         self.written = status
+        self.unwritten.clear()
 
     def check_end(self) -> None:
         """Check what came of it all."""

@@ -162,7 +162,6 @@ class StatusWriter:
                     status = lane.take()
                     if status is None:
                         return
-                    lane.last_report = time.monotonic()
                     try:
                         await self._write(key, status, None)
                         failures = 0
@@ -171,6 +170,7 @@ class StatusWriter:
                             lane.put_back(status)
                         failures += 1
                         self._counted(key, "retried" if error.transient else "stale")
+                    lane.last_report = time.monotonic()
         finally:
             lane.reporter = None
 

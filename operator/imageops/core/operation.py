@@ -74,12 +74,16 @@ def decide(
     if trigger is not None and attempt is not None:
         turn.stop(attempt, Reason.INTERRUPTED)
         return turn.result(turn.write(attempt))
+    if trigger is Trigger.TOKEN and not finished(operation.status):
+        trigger = None  # the end of the present run is written first
     if trigger is not None:
         turn.begin(trigger)
     turn.take_notice()
     if not finished(turn.status):
         turn.advance(attempt, parent or Parent(), accepting=accepting)
     if finished(turn.status):
+        if run_trigger(operation, turn.status) is not None:
+            turn.wakes.append(now)
         unused = parent is not None and parent.remove_image
         afterlife.settle(turn, attempt, unused=unused, accepting=accepting)
     return turn.result(turn.write(attempt))

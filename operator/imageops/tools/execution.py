@@ -146,6 +146,7 @@ class Execution(Generic[ArgumentsT, ResultT]):
             return Outcome(reason=self._stop_reason, message=self._stop_reason.sentence)
         try:
             self.result = await self.tool.run(self.arguments, self)
+            outcome = Outcome(reason=self.result.reason, message=self.result.message)
         except OperationError as error:
             return Outcome(reason=error.reason, message=error.message, hint=error.hint, retry_after=error.retry_after)
         except asyncio.CancelledError:
@@ -159,7 +160,7 @@ class Execution(Generic[ArgumentsT, ResultT]):
             )
             return Outcome(reason=Reason.INTERNAL_ERROR, message=Reason.INTERNAL_ERROR.sentence)
         self.progress.reached(Stage.COMPLETE)
-        return Outcome(reason=self.result.reason, message=self.result.message)
+        return outcome
 
 
 async def execute_with_progress(
