@@ -145,7 +145,7 @@ class _Turn(OperationTurn):
         else:
             self.come_back()
             if accepting:
-                self.start(spec, parent)
+                self.start(parent)
             elif self.status.phase == Phase.RUNNING:
                 self.state(State.PENDING, Reason.INTERRUPTED)
 
@@ -177,6 +177,8 @@ class _Turn(OperationTurn):
 
     def go_on(self, attempt: Attempt, spec: OperationSpec) -> None:
         """Watch a running attempt: its time limit, its progress, its checkpoint."""
+        if attempt.queued:
+            return
         limit = attempt.started + timedelta(seconds=spec.timeout_seconds)
         if self.now >= limit:
             self.stop(attempt, Reason.TIMED_OUT)
@@ -191,7 +193,7 @@ class _Turn(OperationTurn):
         if attempt.checkpoint:
             self.effects.append(PassCheckpoint())
 
-    def start(self, spec: OperationSpec, parent: Parent) -> None:
+    def start(self, parent: Parent) -> None:
         due = self.status.next_retry_time
         if due is not None and due > self.now and not self.wait_is_over():
             self.wakes.append(due)
@@ -214,8 +216,6 @@ class _Turn(OperationTurn):
         self.set(attempts=number, next_retry_time=None, progress=None)
         self.state(State.RUNNING, ACTIVITY.get(self.op.kind, Reason.RUNNING))
         self.effects.append(StartAttempt(run=run, number=number))
-        self.wakes.append(self.now + SHOW_AFTER)
-        self.wakes.append(self.now + timedelta(seconds=spec.timeout_seconds))
 
     def refused_by(self, parent: Parent) -> Reason | None:
         if parent.closed and self.begun_by is not None:
@@ -247,5 +247,5 @@ class _Turn(OperationTurn):
             return Write.NOTHING
         if attempt is None or attempt.purpose is not Purpose.RUN or attempt.checkpoint:
             return Write.COMMIT
-        shown = self.now >= attempt.started + SHOW_AFTER
+        shown = not attempt.queued and self.now >= attempt.started + SHOW_AFTER
         return Write.REPORT if shown else Write.NOTHING

@@ -59,6 +59,7 @@ class OperationPerformer:
     daemons: Daemons
     observe: Observe
     counter: AttemptCounter
+    clock: Callable[[], datetime]
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[OperationStatus]:
         """Return the decision about an operation."""
@@ -109,8 +110,8 @@ class OperationPerformer:
             changed()
 
         self.counter.attempt_started(kind)
-        entry.attempt = RunningAttempt(effect.run, effect.number, now, effect.purpose, changed, ended)
-        entry.attempt.start(tool, arguments)
+        entry.attempt = RunningAttempt(effect.run, effect.number, effect.purpose, self.clock, changed, ended)
+        entry.attempt.start(tool, arguments, desk=self.daemons.daemon(spec.daemon_name).desk)
 
     def _tool(self, entry: Entry, spec: OperationSpec, purpose: Purpose) -> tuple[Tool[Any, Any], Any]:
         """Return the tool for a purpose, with its arguments."""

@@ -64,6 +64,10 @@ class Observer(Protocol):
         """Take note that it ended; called exactly once for each that was started."""
         ...
 
+    def takes_long(self, execution: "Execution[Any, Any]") -> None:
+        """Take note that the execution begins a transfer, or waits for one."""
+        ...
+
     async def checkpoint(self, execution: "Execution[Any, Any]") -> None:
         """Return when what the execution learned is on record."""
         ...
@@ -104,6 +108,10 @@ class Execution(Generic[ArgumentsT, ResultT]):
         """Show the progress of a stream that another execution began, and count none of its bytes."""
         self.progress = progress
         self._follows = True
+
+    def takes_long(self) -> None:
+        """Say that a transfer begins, or a wait for one."""
+        self.observer.takes_long(self)
 
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record."""

@@ -145,6 +145,7 @@ class PullTool:
             if place is not None:
                 self.daemon.transfers.give_back(place)
 
+        context.takes_long()
         return await self.daemon.pulls.join(key, context, begin, ended)
 
     async def _offered(self, arguments: PullArguments, auth: RegistryAuth | None) -> RemoteImage:
