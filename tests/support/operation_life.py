@@ -44,16 +44,18 @@ class _Call:
 
     def view(self, now: datetime) -> Attempt:
         """Return what a decision sees of it."""
-        over = now >= self.ends and (not self.checkpoint or self.stopping is not None)
+        queued = now < self.started and self.stopping is None
+        over = not queued and now >= self.ends and (not self.checkpoint or self.stopping is not None)
         reason = self.stopping or self.reason
         good = reason.reason_class is ReasonClass.SUCCESS
         return Attempt(
             run=self.run,
             number=self.number,
-            started=self.started,
+            started=max(now, self.started) if queued else self.started,
+            queued=queued,
             facts=Facts(image=image() if good else None, previous=PreviousImage(id=OTHER_ID)),
-            progress=Progress(percent=min(99, int((now - self.started).total_seconds()))),
-            checkpoint=self.checkpoint and not over,
+            progress=Progress(percent=max(0, min(99, int((now - self.started).total_seconds())))),
+            checkpoint=self.checkpoint and not (over or queued),
             stopping=self.stopping,
             outcome=Outcome(reason=reason, message=reason.sentence) if over else None,
         )
@@ -131,7 +133,8 @@ class OperationLife:
 
     def pass_time(self) -> None:
         """Move to the next moment at which something is due."""
-        due = [moment for moment in (self.wake_at, self.call.ends if self.call else None) if moment is not None]
+        moments = [self.wake_at, *((self.call.started, self.call.ends) if self.call is not None else ())]
+        due = [moment for moment in moments if moment is not None and moment > self.now]
         if due:
             self.now = max(self.now, min(due))
 
@@ -197,7 +200,8 @@ class OperationLife:
             except KilledError:
                 self.kill()
             over = self.call is not None and self.call.view(self.now).outcome is not None
-            if not over and (self.wake_at is None or self.wake_at > self.now):
+            begun = any(isinstance(effect, StartAttempt) for effect in decision.effects)
+            if not (over or begun or (self.wake_at is not None and self.wake_at <= self.now)):
                 return
         raise AssertionError(self.seed, "never at rest")
 
@@ -234,12 +238,12 @@ class OperationLife:
     def begin(self, run: int, number: int) -> None:
         """Begin a daemon call."""
         assert self.call is None, self.seed
-        seconds = self.draw.choice((0.01, 0.2, 3, 15, 90))
+        queue, seconds = self.draw.choice((0, 0, 0.4, 60)), self.draw.choice((0.01, 0.2, 3, 15, 90))
         self.call = _Call(
             run=run,
             number=number,
-            started=self.now,
-            ends=self.now + timedelta(seconds=seconds),
+            started=self.now + timedelta(seconds=queue),
+            ends=self.now + timedelta(seconds=queue + seconds),
             reason=self.draw.choice(CHANCES if self.peaceful else OUTCOMES),
             checkpoint=self.draw.random() < 0.3,
         )
@@ -267,7 +271,7 @@ class OperationLife:
         soon = self.now if ended else self.now + timedelta(milliseconds=1)  # at once only for the run that follows
         assert decision.wake_at is None or decision.wake_at >= soon, where
         held = status.phase == Phase.SUSPENDED or not self.accepting
-        assert ended or held or goes_on or decision.wake_at is not None, (where, status)
+        assert ended or held or goes_on or begins or decision.wake_at is not None, (where, status)
         opened = [entry for entry in status.history if entry.completion_time is None]
         assert opened in ([], [status.history[-1]] if status.history else []), where
         assert bool(opened) == (goes_on or bool(begins)), where

@@ -121,6 +121,7 @@ class RunningAttempt:
         """Run the tool as soon as there is a place at the desk, if there is a desk."""
         self._execution = Execution(tool, arguments, self.tracker, self)
         self._task = asyncio.create_task(self._run(self._execution, desk), name=f"attempt {tool.name}")
+        self._task.add_done_callback(lambda _: self._over())
 
     def stop(self, reason: Reason) -> None:
         """Tell the tool to stop; the outcome follows."""
@@ -170,13 +171,16 @@ class RunningAttempt:
             self.changed()
             await execution.run()
         except asyncio.CancelledError:
-            if self.outcome is None:  # it was stopped before its turn came
-                reason = execution.stopping or Reason.INTERRUPTED
-                self.ended(execution, Outcome(reason=reason, message=reason.sentence))
             if execution.stopping is None:
                 raise
         finally:
             self.takes_long(execution)
+
+    def _over(self) -> None:
+        """Close an attempt that was stopped before its turn came, or before its task had even begun."""
+        if self.outcome is None and self._execution is not None:
+            reason = self._execution.stopping or Reason.INTERRUPTED
+            self.ended(self._execution, Outcome(reason=reason, message=reason.sentence))
 
     # The observer of the execution.
 
