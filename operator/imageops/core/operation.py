@@ -63,6 +63,8 @@ def decide(
 
     """
     turn = _Turn(operation, now, operation.status, op=operation)
+    if attempt is not None and attempt.queued and attempt.outcome is not None and not accepting:
+        return turn.result(Write.NOTHING)  # nothing was begun, so there is nothing to tell
     if attempt is not None:
         attempt = turn.take_in(attempt)
     elif not finished(turn.status):
@@ -206,6 +208,9 @@ class _Turn(OperationTurn):
         refused = self.refused_by(parent)
         if refused is not None:
             self.end(refused, refused.sentence)
+            return
+        if self.op.daemon_away:
+            self.wait_for_return(Reason.DAEMON_UNAVAILABLE)
             return
         if afterlife.needs_finalizer(self.op):
             self.effects.append(SetFinalizer(present=True))

@@ -241,8 +241,8 @@ class Controller:
     async def _turn(self, entry: Entry) -> None:
         now = self._clock()
         performer = self._performers[entry.key.kind]
-        outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         decision = await performer.decide(entry, now=now, accepting=self._accepting)
+        outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
         if decision.write is Write.REPORT:

@@ -84,6 +84,7 @@ class OperationPerformer:
             spec=spec,
             references=reading.references,
             arrived=self.daemons.arrived(spec.daemon_name, entry.key.uid) if configured else frozenset(),
+            daemon_away=configured and self.daemons.is_away(spec.daemon_name),
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
