@@ -216,7 +216,7 @@ class _Turn(OperationTurn):
             self.effects.append(SetFinalizer(present=True))
             return
         number, run = self.status.attempts + 1, self.status.run
-        entry = HistoryEntry(run=run, trigger=self.run_trigger(run), attempt=number, start_time=self.stamp)
+        entry = HistoryEntry(run=run, trigger=self.status.trigger or Trigger.SPEC, attempt=number, start_time=self.stamp)
         self.status = history.opened(self.status, entry)
         self.set(attempts=number, next_retry_time=None, progress=None)
         self.state(State.RUNNING, ACTIVITY.get(self.op.kind, Reason.RUNNING))
@@ -230,13 +230,6 @@ class _Turn(OperationTurn):
     def wait_is_over(self) -> bool:
         error = self.status.error
         return error is not None and error.reason in self.op.arrived
-
-    def run_trigger(self, run: int) -> str:
-        """Say what started the present run: this very decision, or what its former attempts recorded."""
-        if self.begun_by is not None:
-            return self.begun_by.value
-        newest = history.newest(self.status)
-        return newest.trigger if newest is not None and newest.run == run else Trigger.SPEC.value
 
     # --- the result
 

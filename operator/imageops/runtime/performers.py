@@ -16,7 +16,6 @@ from imageops.api.status import OperationStatus, Trigger
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
-from imageops.core import history
 from imageops.core.attempts import Operation
 from imageops.core.effects import Decision, Purpose, StartAttempt
 from imageops.core.members import Member
@@ -124,12 +123,7 @@ class OperationPerformer:
             session=_source(session.spec) if session is not None else CredentialSource(),
         )
         status: OperationStatus = entry.status
-        newest = history.newest(status)
-        arguments = arguments_of(
-            spec,
-            trigger=newest.trigger if newest is not None else Trigger.SPEC,
-            assumed=self._assumed(entry),
-        )
+        arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))
         tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace))
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             return CheckTool(tool, status.image.digest if status.image is not None else None), arguments
