@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,9 @@ from devcluster.images import PushedImage, push_image
 from devcluster.install import install
 from imageops.api.kinds import OPERATION_KINDS, SESSION
 from tests.support.admission import ApiServer
-from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 from tests.support.objects import Objects
 from tests.support.operator_process import OperatorProcess
+from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 ROOT = Path(__file__).parents[2]
 ENGINES = ("default", "graphdriver")
@@ -144,7 +145,9 @@ MakeImage = Callable[..., PushedImage]
 def make_image(cluster: Environment) -> MakeImage:
     """Return a function that puts an image nobody else has into the source registry."""
 
-    def make(*, registry: str | None = None, repository: str | None = None, tag: str = "1", **options: object) -> PushedImage:
+    def make(
+        *, registry: str | None = None, repository: str | None = None, tag: str = "1", **options: Any,
+    ) -> PushedImage:
         unique = secrets.token_hex(4)
         name = repository or f"test/{unique}"
         return push_image(registry or cluster.registry, name, tag, seed=int(unique, 16), **options)
@@ -171,6 +174,20 @@ def through(gate: RegistryGate, image: PushedImage) -> str:
     return f"{gate.address}/{image.repository}:{image.tag}"
 
 
-def repository_of(image: PushedImage, name: str) -> str:
-    """Return a repository beside that of an image, for what is made of it."""
-    return f"{image.repository}-{name}"
+Measured = Callable[[str], None]
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Return a function that keeps a figure for the end of the report."""
+    return request.config.stash.setdefault(_FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    figures = config.stash.get(_FIGURES, [])
+    if figures:
+        terminalreporter.section("measured")
+    for figure in figures:
+        terminalreporter.line(figure)

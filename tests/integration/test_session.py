@@ -35,7 +35,7 @@ def children(objects: Objects, session: str) -> list[Body]:
     found = [
         body
         for kind in OPERATION_KINDS
-        for body in objects.list(kind)
+        for body in objects.all(kind)
         if body["metadata"].get("labels", {}).get("imageops.dev/session") == session
     ]
     return sorted(found, key=lambda body: int(body["metadata"]["resourceVersion"]))

@@ -49,7 +49,7 @@ class Objects:
         """Read an object."""
         return self._sent("GET", self.path(kind, name))
 
-    def list(self, kind: Kind) -> list[Body]:
+    def all(self, kind: Kind) -> list[Body]:
         """Read all objects of a kind."""
         return list(self._sent("GET", self.path(kind))["items"])
 

@@ -82,7 +82,9 @@ class OperationPerformer:
             kind=entry.key.kind.kind,
             spec=spec,
             references=reading.references,
-            arrived=self.daemons.arrived(spec.daemon_name, entry.key.uid) if configured else frozenset(),
+            arrived=(
+                self.daemons.arrived(spec.daemon_name, entry.key.uid, asked=entry.asked) if configured else frozenset()
+            ),
             daemon_away=configured and self.daemons.is_away(spec.daemon_name),
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
@@ -100,6 +102,7 @@ class OperationPerformer:
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
         """Begin an attempt."""
         spec: OperationSpec = entry.spec
+        entry.asked = True
         tool, arguments = self._tool(entry, spec, effect.purpose)
         if effect.purpose is not Purpose.RUN:
             entry.looked_at = now
