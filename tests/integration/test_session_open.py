@@ -217,11 +217,10 @@ def test_what_runs_is_not_evicted_by_a_limit(
     objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
 ) -> None:
     """A running pull goes on when another one has used the limit up; the next one is refused."""
-    slow, quick = make_image(layers=[2_000_000]), make_image(layers=[300_000])
-    gate = make_gate(slow.registry, bytes_per_second=SLOW)
-    # Engine 29 tells the size only of layers that take it longer than a blink.
-    other = make_gate(slow.registry, bytes_per_second=200_000)
-    opened(objects, limits={"transferSize": "250Ki"})
+    # Engine 29 counts in steps of 1 MiB, so the size of a smaller layer stays unknown.
+    slow, quick = make_image(layers=[3_000_000]), make_image(layers=[1_500_000])
+    gate, other = (make_gate(slow.registry, bytes_per_second=rate) for rate in (SLOW, 1_500_000))
+    opened(objects, limits={"transferSize": "1Mi"})
     spec = {"daemonName": engine.name, **MEMBER}
     objects.create(IMAGE_PULL, "slow", {"image": through(gate, slow), **spec})
     objects.wait(SESSION, "group", running(1))
@@ -229,6 +228,8 @@ def test_what_runs_is_not_evicted_by_a_limit(
     assert (reason(done), done["status"]["history"][0]["bytesTransferred"]) == ("Pulled", quick.layer_bytes)
     third = make_image()
     assert reason(objects.run(IMAGE_PULL, "third", {"image": third.reference, **spec})) == "SessionLimitExceeded"
+    assert "completionTime" not in objects.get(IMAGE_PULL, "slow")["status"]
+    gate.bytes_per_second = None
     assert reason(objects.wait_finished(IMAGE_PULL, "slow")) == "Pulled"
 
 

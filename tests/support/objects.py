@@ -61,6 +61,10 @@ class Objects:
         """Delete an object."""
         self._sent("DELETE", self.path(kind, name))
 
+    def delete_all(self, kind: Kind) -> None:
+        """Delete all objects of a kind."""
+        self._sent("DELETE", self.path(kind))
+
     def create_secret(self, name: str, secret_type: str, text: Mapping[str, str], **metadata: Any) -> Body:
         """Create a Secret of plain-text values."""
         body = {"metadata": {"name": name, **metadata}, "type": secret_type, "stringData": dict(text)}
