@@ -32,7 +32,8 @@ def settle(turn: OperationTurn, attempt: Attempt | None, *, unused: bool, accept
     if attempt is not None:
         if turn.now >= attempt.started + CHECK_TIMEOUT:
             turn.stop(attempt, Reason.TIMED_OUT)
-        turn.wakes.append(attempt.started + CHECK_TIMEOUT)
+        else:
+            turn.wakes.append(attempt.started + CHECK_TIMEOUT)
         return
     if unused and turn.status.image is not None and turn.status.image.present and not turn.op.held_by_others:
         _remove(turn, None, accepting=accepting)
