@@ -61,6 +61,10 @@ class Objects:
         """Delete an object."""
         self._sent("DELETE", self.path(kind, name))
 
+    def delete_all(self, kind: Kind) -> None:
+        """Delete all objects of a kind."""
+        self._sent("DELETE", self.path(kind))
+
     def wait_gone(self, kind: Kind, name: str) -> None:
         """Return when there is no object of this name.
 
