@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from devcluster import parts
-from devcluster.env import Environment
 from devcluster.gate import RegistryGate
 from imageops.api.kinds import Kind
-from tests.integration.conftest import WATCHED, MakeGate, MakeImage
-from tests.support.clients import Kstatus, Verdict, program
+from tests.support.clients import Kstatus
 from tests.support.contract import assert_consistent
-from tests.support.objects import Body, Objects, finished
+from tests.support.objects import Body, finished
 from tests.support.operator_process import OperatorProcess
 from tests.support.states import KINDS, Course, Stage, State
-from tests.support.watched_engine import WatchedEngine
 
 pytestmark = pytest.mark.integration
 
@@ -41,12 +36,6 @@ VERDICTS = dict.fromkeys(State, "InProgress") | {
 """What Flux, and Helm 4 with it, make of each state."""
 
 
-@pytest.fixture(scope="module")
-def kstatus() -> Kstatus:
-    """Return Flux's library."""
-    return Kstatus(program(parts.KSTATUS))
-
-
 @dataclass(frozen=True, slots=True)
 class Table:
     """Every kind in every state, as the API server served it at that moment, and before the first write."""
@@ -55,30 +44,6 @@ class Table:
     unwritten: dict[Kind, Body]
     afterwards: dict[Kind, Body]
     """The objects of the last state when the operator had come back."""
-
-
-@pytest.fixture(scope="module")
-def stage(
-    shared_objects: Objects,
-    cluster: Environment,
-    addresses: dict[str, str],
-    gates: dict[str, RegistryGate],
-    make_image: MakeImage,
-) -> Iterator[Stage]:
-    """Return where objects are led through their states."""
-    engine = WatchedEngine(f"{WATCHED}default", addresses["default"], keeps_digests=True, gate=gates["default"])
-    with RegistryGate(cluster.registry) as slow, RegistryGate(cluster.registry) as broken:
-        stage = Stage(
-            objects=shared_objects,
-            engine=engine,
-            slow=slow,
-            broken=broken,
-            registry=cluster.registry,
-            make_image=make_image,
-            away=f"{WATCHED}graphdriver",
-        )
-        yield stage
-        stage.let_go()
 
 
 @pytest.fixture(scope="module")

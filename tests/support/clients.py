@@ -43,7 +43,7 @@ class Done:
 class Running:
     """A command that has been started; what it says goes to a file."""
 
-    process: "subprocess.Popen[bytes]"
+    process: subprocess.Popen[bytes]
     words: Path
 
     def wait_until_it_says(self, text: str, *, seconds: float = 30.0) -> None:

@@ -33,14 +33,12 @@ class Objects:
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}"
         return f"{path}/{name}" if name else path
 
-    def create(
-        self, kind: Kind, name: str, spec: Mapping[str, Any], *, annotations: Mapping[str, str] | None = None,
-    ) -> Body:
-        """Create an object."""
+    def create(self, kind: Kind, name: str, spec: Mapping[str, Any], **metadata: Mapping[str, str]) -> Body:
+        """Create an object; `metadata` are its annotations and labels."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": kind.kind,
-            "metadata": {"name": name, "annotations": dict(annotations or {})},
+            "metadata": {"name": name, **{key: dict(value) for key, value in metadata.items()}},
             "spec": dict(spec),
         }
         return self._sent("POST", self.path(kind), body)
@@ -98,6 +96,19 @@ class Objects:
     def wait_finished(self, kind: Kind, name: str, *, seconds: float = WAIT_SECONDS) -> Body:
         """Return the object when the run of its present generation has ended."""
         return self.wait(kind, name, finished, seconds=seconds)
+
+    def wait_gone(self, kind: Kind, name: str, *, seconds: float = WAIT_SECONDS) -> None:
+        """Return when there is no such object.
+
+        Raises:
+            StillWaitingError: It still is there after the time.
+        """
+        deadline = time.monotonic() + seconds
+        while (answer := self.api.request("GET", self.path(kind, name))).status != 404:
+            if time.monotonic() > deadline:
+                message = f"after {seconds} s {kind.kind} {name} is there: {answer.body}"
+                raise StillWaitingError(message)
+            time.sleep(POLL_SECONDS)
 
     def run(
         self, kind: Kind, name: str, spec: Mapping[str, Any], *, seconds: float = WAIT_SECONDS,

@@ -26,6 +26,7 @@ class Course(StrEnum):
     RETRIES = "retries"
     SUCCEEDS = "succeeds"
     FAILS = "fails"
+    RUNS_TO_FAIL = "runs-to-fail"
 
 
 class State(StrEnum):
@@ -85,10 +86,10 @@ class Stage:
     away: str
 
     def hold_up(self) -> None:
-        """Have transfers and tags of the course RUNS stop in the middle, and those of RETRIES refused."""
-        self.slow.stall(path=r"/v2/.*/blobs/.*")
+        """Have transfers and tags that run stop in the middle, and those of RETRIES refused."""
+        self.slow.stall(path=r"/v2/.+")
         self.broken.script(path=r"/v2/.*/(manifests|blobs)/.*", status=503)
-        self.engine.gate.stall(method="GET", path=r".*/images/local.example.*/runs-source.*/json")
+        self.engine.gate.stall(method="GET", path=r".*/images/local.example.*/runs-.*/json")
         self.engine.gate.script(method="GET", path=r".*/images/local.example.*/retries-source.*/json", status=500)
 
     def let_go(self) -> None:
@@ -127,15 +128,21 @@ class Stage:
 
     def _image(self, kind: Kind, course: Course) -> str:
         """Make an image where an object of the kind looks for it, and return its name."""
-        tag = secrets.token_hex(4)
-        host = {Course.RUNS: self.slow.address, Course.RETRIES: self.broken.address}.get(course, self.registry)
-        if kind is IMAGE_TAG or kind is IMAGE_PUSH:
-            host = "local.example" if kind is IMAGE_TAG else host
-            reference = f"{host}/{self.objects.namespace}/{course}-source:{tag}"
-            if course is not Course.FAILS:
-                self.engine.daemon.make(reference, secrets.token_bytes(64))
-            return reference
-        if course is Course.FAILS:
-            return f"{host}/{self.objects.namespace}/absent:{tag}"
-        image = self.make_image(repository=f"{self.objects.namespace}/{kind.singular}", tag=tag, layers=(2048,))
-        return f"{host}/{image.repository}:{image.tag}"
+        tag, repository = secrets.token_hex(4), f"{self.objects.namespace}/{course}-source"
+        host = "local.example" if kind is IMAGE_TAG else self._hosts.get(course, self.registry)
+        fails = course in {Course.FAILS, Course.RUNS_TO_FAIL}
+        if kind is IMAGE_PUSH and fails:
+            self.make_image(repository=repository, tag=tag, layers=(2048,))  # other content: a conflict
+        if kind is IMAGE_PUSH or (kind is IMAGE_TAG and not fails):
+            self.engine.daemon.make(f"{host}/{repository}:{tag}", secrets.token_bytes(64))
+        elif kind is not IMAGE_TAG and not fails:
+            self.make_image(repository=repository, tag=tag, layers=(2048,))
+        return f"{host}/{repository}:{tag}"
+
+    @property
+    def _hosts(self) -> Mapping[Course, str]:
+        return {
+            Course.RUNS: self.slow.address,
+            Course.RUNS_TO_FAIL: self.slow.address,
+            Course.RETRIES: self.broken.address,
+        }
