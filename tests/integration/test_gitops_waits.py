@@ -132,7 +132,7 @@ def test_kubectl_does_not_take_an_old_condition_for_an_answer(
     operator.stop()
     try:
         stage.objects.patch(IMAGE_PULL, "old", stage.edited(IMAGE_PULL, body["spec"]))
-        assert "timed out" in kubectl.run(*ready, "--timeout=1s", good=(1,)).err
+        assert "timed out" in kubectl.run(*ready, "--timeout=1s", good=(1,)).said
     finally:
         operator.start()
     kubectl.run(*ready, "--timeout=60s")
@@ -166,7 +166,7 @@ def test_helm_waits_for_success_of_a_release_and_of_its_next_version(held: Stage
         assert installing.waits
         held.let_go()
         done = installing.wait(60)
-        assert done.code == 0, done.err
+        assert done.code == 0, done.said
         assert_at_once("success", done, ends.of("good"))
 
         held.hold_up()
@@ -178,11 +178,11 @@ def test_helm_waits_for_success_of_a_release_and_of_its_next_version(held: Stage
         assert upgrading.waits
         held.let_go()
         done = upgrading.wait(60)
-        assert done.code == 0, done.err
+        assert done.code == 0, done.said
         assert_at_once("upgrade", done, ends.of("good", run=2))
 
     again = release(helm, "good", specs).wait(60)
-    assert again.code == 0, again.err
+    assert again.code == 0, again.said
     runs = {kind: held.objects.get(kind, "good")["status"]["run"] for kind in KINDS}
     assert runs == dict.fromkeys(KINDS, 1) | {IMAGE_PULL: 2}
 
@@ -208,8 +208,8 @@ def test_helm_fails_with_the_object_that_failed(held: Stage, helm: Client, faili
         done = installing.wait(60)
         assert done.code != 0
         failed = CHART_NAMES[failing].kind
-        assert f"{failed}/{held.objects.namespace}/{name} not ready. status: Failed" in done.err
-        assert "deadline exceeded" not in done.err
+        assert f"{failed}/{held.objects.namespace}/{name} not ready. status: Failed" in done.said
+        assert "deadline exceeded" not in done.said
         assert_at_once(f"failure of the {failed}", done, ends.of(name))
 
 
@@ -217,7 +217,7 @@ def test_helm_fails_with_the_object_that_failed(held: Stage, helm: Client, faili
 def test_an_open_session_keeps_nobody_waiting(stage: Stage, kubectl: Client, kstatus: Kstatus, helm: Client) -> None:
     """It is Ready while it takes operations: a release that holds one is deployed."""
     done = release(helm, "open", {"session": {"daemonName": stage.engine.name}}).wait(60)
-    assert done.code == 0, done.err
+    assert done.code == 0, done.said
     kubectl.run("wait", "session/open", "--for=condition=Ready", "--timeout=30s")
     body = stage.objects.get(SESSION, "open")
     assert "completionTime" not in body["status"]

@@ -33,8 +33,8 @@ class Done:
     """What came of a command."""
 
     code: int
-    out: str
-    err: str
+    said: str
+    """On both streams."""
     ended: float
     """When it ended, on the monotonic clock."""
 
@@ -67,7 +67,7 @@ class Running:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-        return Done(code, "", self.words.read_text(encoding="utf-8", errors="replace"), time.monotonic())
+        return Done(code, self.words.read_text(encoding="utf-8", errors="replace"), time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,14 @@ class Client:
             self._command(words),
             input=stdin,
             env=self._environment(),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             timeout=DONE_SECONDS,
             check=False,
         )
-        assert done.returncode in good, f"{words}: {done.returncode} {done.stdout} {done.stderr}"
-        return Done(done.returncode, done.stdout, done.stderr, time.monotonic())
+        assert done.returncode in good, f"{words}: {done.returncode} {done.stdout}"
+        return Done(done.returncode, done.stdout, time.monotonic())
 
     def start(self, *words: str) -> Running:
         """Start a command."""
