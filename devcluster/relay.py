@@ -23,7 +23,7 @@ _PIECES_PER_SECOND = 20
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """What Go's server answers a client that begins with TLS too: by this an Engine learns to speak plain HTTP."""
 _LOOK_SECONDS = 0.1
-"""How often an exchange looks whether its client has gone."""
+"""How often a stalled exchange looks whether its client has gone."""
 
 
 class Pace:
@@ -57,11 +57,6 @@ class _Ends:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-
-    @property
-    def gone(self) -> bool:
-        """Tell whether the other side has closed, and all it sent has been read."""
-        return self.reader.at_eof() or self.reader.exception() is not None
 
 
 @dataclass(slots=True)
@@ -112,7 +107,7 @@ class _Meter:
         while not self.released.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.released.wait(), _LOOK_SECONDS)
-            if self.client.gone:
+            if self.client.reader.at_eof() or self.client.reader.exception() is not None:
                 raise _CutError
 
 
@@ -123,15 +118,12 @@ class Relay:
         self._upstream = upstream
         self._ledger = ledger
         self._pace = pace
-        self._serving: set[asyncio.Task[None] | None] = set()
         self.released = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until it or the registry closes, or a rule cuts."""
         client = _Ends(reader, writer)
         upstream = None
-        task = asyncio.current_task()
-        self._serving.add(task)  # asyncio forgets it with the client's connection, in the middle of an exchange
         try:
             upstream = await self._connected()
             while (head := await http1.read_head(reader)) is not None:
@@ -142,7 +134,6 @@ class Relay:
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, _CutError):  # only the gate's end cancels
             writer.transport.abort()
         finally:
-            self._serving.discard(task)
             writer.close()
             if upstream is not None:
                 upstream.writer.close()
@@ -166,14 +157,11 @@ class Relay:
             upstream.writer.write(head.raw)
             sending = asyncio.create_task(_send_body(head, client.reader, upstream.writer, meter))
             responding = asyncio.create_task(_respond(head, upstream.reader, client.writer, meter))
-            busy = {sending, responding}
             try:
-                while busy:
-                    done, busy = await asyncio.wait(busy, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
+                await _ended(sending, responding, client.reader)
+                for task in (sending, responding):
+                    if task.done():
                         task.result()
-                    if busy and client.gone:
-                        raise _CutError
                 return sending.result() and responding.result() and not head.closes
             finally:
                 for task in (sending, responding):
@@ -181,6 +169,19 @@ class Relay:
                 await asyncio.gather(sending, responding, return_exceptions=True)
         finally:
             self._ledger.changed(number, finished=True)
+
+
+async def _ended(
+    sending: asyncio.Task[bool], responding: asyncio.Task[bool], client: asyncio.StreamReader,
+) -> None:
+    """Wait for both directions, for the first failure, or for the client to leave while the registry is silent."""
+    pending: set[asyncio.Task[bool]] = {sending, responding}
+    while pending:
+        done, pending = await asyncio.wait(pending, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.exception() is not None for task in done):
+            return
+        if sending.done() and not responding.done() and (client.at_eof() or client.exception() is not None):
+            raise _CutError
 
 
 async def _send_body(head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, meter: _Meter) -> bool:

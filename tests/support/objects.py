@@ -110,19 +110,6 @@ class Objects:
         """Return the object when the run of its present generation has ended."""
         return self.wait(kind, name, finished, seconds=seconds)
 
-    def wait_gone(self, kind: Kind, name: str, *, seconds: float = WAIT_SECONDS) -> None:
-        """Return when there is no such object.
-
-        Raises:
-            StillWaitingError: It still is there after the time.
-        """
-        deadline = time.monotonic() + seconds
-        while (answer := self.api.request("GET", self.path(kind, name))).status != 404:
-            if time.monotonic() > deadline:
-                message = f"after {seconds} s {kind.kind} {name} is there: {answer.body}"
-                raise StillWaitingError(message)
-            time.sleep(POLL_SECONDS)
-
     def run(
         self, kind: Kind, name: str, spec: Mapping[str, Any], *, seconds: float = WAIT_SECONDS,
     ) -> Body:
