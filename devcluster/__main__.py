@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "down":
                 cluster.down()
             case "build":
-                cluster.build()
+                cluster.build(clients=options.clients)
             case "install":
                 install(Path(env.load(layout.env).kubeconfig))
             case "env":
@@ -66,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("install", help="apply the CRDs and roles to the API server")
     commands.add_parser("env", help="print the shell exports, a password among them: eval this")
     commands.add_parser("status", help="list the parts; exit 1 if one is not ready")
-    commands.add_parser("build", help="find or build every program, and start none")
+    build = commands.add_parser("build", help="find or build every program, and start none")
+    build.add_argument("--clients", action="store_true", help="what tests of clients use too: kubectl, helm, kstatus")
     return parser
 
 
