@@ -4,16 +4,14 @@ Only `on.event` handlers and activities: kopf's change detection ran operations 
 API server (docs/decisions/0001). With the null storages no event pays for what is not used.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import kopf
 
-from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
-
-WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
-
-Observe = Callable[[Kind, str | None, dict[str, Any]], None]
+from imageops.api.kinds import GROUP, VERSION, Kind
+from imageops.runtime.app import WATCHED, Drain, Observe
 
 
 class NullDiffBase(kopf.DiffBaseStorage):
@@ -50,6 +48,29 @@ class NullProgress(kopf.ProgressStorage):
     def clear(self, *, essence: Any) -> Any:
         """Return the essence as it is."""
         return essence
+
+
+async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready: asyncio.Event) -> None:
+    """Watch all kinds until a signal ends the process or a watch breaks for good.
+
+    Args:
+        observe: Takes every event.
+        drain: Ends all work, before the watch is gone.
+        kubeconfig: Whether a kubeconfig file is used to log in, or the pod's ServiceAccount.
+        ready: Set as soon as the watches run.
+
+    """
+    handlers = registry(observe)
+
+    async def ended(**_: Any) -> None:
+        await drain()
+
+    kopf.on.cleanup(registry=handlers)(ended)
+    login = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
+    kopf.on.login(registry=handlers)(login)
+    await kopf.operator(
+        registry=handlers, settings=settings(), standalone=True, clusterwide=True, ready_flag=ready,
+    )
 
 
 def registry(observe: Observe) -> kopf.OperatorRegistry:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from imageops import handlers
 from imageops.runtime import app
 from imageops.runtime.settings import Settings, SettingsError
 from imageops.telemetry import logs
@@ -25,5 +26,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"imageops: {error}", file=sys.stderr)  # noqa: T201 - a command talks to people
         return EXIT_USAGE
     logs.set_up(settings.log_level)
-    asyncio.run(app.run(settings))
+    asyncio.run(app.run(settings, handlers.watch))
     return 0

@@ -3,14 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import kopf
-
-from imageops import handlers
 from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
@@ -26,6 +23,25 @@ from imageops.telemetry.health import HealthServer, Verdict
 from imageops.telemetry.metrics import Metrics
 
 logger = logging.getLogger("imageops.runtime")
+
+WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
+"""The kinds that are watched."""
+
+Observe = Callable[[Kind, str | None, Mapping[str, Any]], None]
+"""Takes a watch event: the kind, the event's type (None for the first listing) and the object."""
+Drain = Callable[[], Awaitable[None]]
+"""Ends all work."""
+
+
+class Watch(Protocol):
+    """Delivers watch events until the process is to end."""
+
+    async def __call__(
+        self, *, observe: Observe, drain: Drain, kubeconfig: str | None, ready: asyncio.Event,
+    ) -> None:
+        """Watch."""
+        ...
+
 
 DRAIN_SECONDS = 8.0
 """To stop the daemon calls and write what they came to; the whole process ends within 10 s."""
@@ -53,7 +69,7 @@ class _Health:
         return Verdict(good=True, text=f"degraded: daemon {', '.join(away)} does not answer" if away else "ok")
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, watch: Watch) -> None:
     """Run the operator until a signal or a broken watch ends it."""
     metrics, health = Metrics(), _Health()
     server = HealthServer(alive=health.alive, ready=health.ready, metrics=lambda: _scrape(metrics, health))
@@ -63,14 +79,14 @@ async def run(settings: Settings) -> None:
         api = await ApiServer.connect(settings.kubeconfig)
         try:
             await _wait_for_kinds(api)
-            await _operate(settings, api, metrics, health)
+            await _operate(settings, watch, api, metrics, health)
         finally:
             await api.close()
     finally:
         await server.stop()
 
 
-async def _operate(settings: Settings, api: ApiServer, metrics: Metrics, health: _Health) -> None:
+async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health) -> None:
     watcher = MetricsWatcher(metrics)
     store = ObjectStore()
     events = EventRecorder(api)
@@ -98,20 +114,15 @@ async def _operate(settings: Settings, api: ApiServer, metrics: Metrics, health:
     health.daemons = daemons
     metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
     async with _background(daemons.watch(), events.run()):
-        registry = handlers.registry(observe)
         ready = asyncio.Event()
         watching = asyncio.create_task(_note_ready(ready, health))
 
-        async def drain(**_: Any) -> None:
+        async def drain() -> None:
             await controller.drain(DRAIN_SECONDS)
             await writer.close()
 
-        kopf.on.cleanup(registry=registry)(drain)
-        kopf.on.login(registry=registry)(kopf.login_with_kubeconfig if settings.kubeconfig else kopf.login_with_service_account)
         try:
-            await kopf.operator(
-                registry=registry, settings=handlers.settings(), standalone=True, clusterwide=True, ready_flag=ready,
-            )
+            await watch(observe=observe, drain=drain, kubeconfig=settings.kubeconfig, ready=ready)
         finally:
             health.watching, health.problem = False, "ending"
             watching.cancel()
@@ -138,7 +149,7 @@ async def _background(*work: Any) -> AsyncIterator[None]:
 
 async def _wait_for_kinds(api: ApiServer) -> None:
     """Return when the API server serves all kinds: kopf would stay blind to those that appear after its start."""
-    wanted = {kind.plural for kind in handlers.WATCHED}
+    wanted = {kind.plural for kind in WATCHED}
     reported: set[str] = set()
     while True:
         try:
