@@ -1,0 +1,271 @@
+"""Run the operator's own parts for one ImagePull in the middle of its fourth attempt, with the socket taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import kopf
+from kopf._cogs.structs.references import Resource
+from kopf._core.engines.indexing import OperatorIndexers
+from kopf._core.reactor.inventory import ResourceMemories
+from kopf._core.reactor.processing import process_resource_event
+from kubernetes.aio import client
+
+from imageops import handlers
+from imageops.api.kinds import GROUP, IMAGE_PULL, VERSION, Kind
+from imageops.api.reasons import Reason
+from imageops.cluster.api_server import ApiServer
+from imageops.cluster.events import EventRecorder
+from imageops.cluster.status_writer import StatusWriter
+from imageops.core.effects import Decision, StartAttempt
+from imageops.engine.docker_engine import DockerEngine
+from imageops.runtime.attempts import RunningAttempt
+from imageops.runtime.controller import Controller
+from imageops.runtime.counting import MetricsWatcher
+from imageops.runtime.daemons import Daemons
+from imageops.runtime.objects import Entry, ObjectStore
+from imageops.runtime.performers import OperationPerformer
+from imageops.telemetry.metrics import Metrics
+from imageops.tools.evidence import ImageResult
+from imageops.tools.tool import ToolContext
+
+_UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"
+_ATTEMPTS_BEFORE = 3
+_DRAIN_SECONDS = 5.0
+_NANOSECONDS = 1_000
+"""In a microsecond."""
+
+
+class Stopwatch:
+    """Add up the microseconds of processor time that this thread takes between starts and stops.
+
+    Processor time leaves out what the machine gives to others meanwhile; it counts the kernel's work for this thread.
+    """
+
+    def __init__(self) -> None:
+        self._sum = 0
+        self._since = 0
+
+    def start(self) -> None:
+        """Begin at zero."""
+        self._sum = 0
+        self._since = time.thread_time_ns()
+
+    def pause(self) -> None:
+        """Stop the clock for a while."""
+        self._sum += time.thread_time_ns() - self._since
+
+    def resume(self) -> None:
+        """Let the clock go on."""
+        self._since = time.thread_time_ns()
+
+    def stop(self) -> float:
+        """Return the microseconds."""
+        return (self._sum + time.thread_time_ns() - self._since) / _NANOSECONDS
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the HTTP library would give."""
+
+    content: bytes
+    status: int = 200
+    reason: str = "OK"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def read(self) -> bytes:
+        """Return the body."""
+        return self.content
+
+
+@dataclass(slots=True)
+class _NoNetwork:
+    """Stands where the HTTP library's session stands: takes encoded requests, and stores what they say.
+
+    What it does itself, an API server does otherwise: the clock is paused meanwhile.
+    """
+
+    stored: dict[str, Any]
+    watch: Stopwatch
+
+    async def request(self, *, data: str, **_: object) -> _Answer:
+        """Apply a JSON patch of the status."""
+        self.watch.pause()
+        metadata = self.stored["metadata"]
+        status = next(each["value"] for each in json.loads(data) if each["path"] == "/status")
+        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+        self.stored = {**self.stored, "metadata": metadata, "status": status}
+        answer = _Answer(json.dumps(self.stored).encode())
+        self.watch.resume()
+        return answer
+
+    async def close(self) -> None:
+        """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Endless:
+    """A tool that goes on until it is stopped."""
+
+    name: str = "pull"
+
+    async def run(self, _arguments: Any, _context: ToolContext) -> ImageResult:
+        """Wait."""
+        await asyncio.Event().wait()
+        return ImageResult(reason=Reason.PULLED, message="")
+
+
+@dataclass(frozen=True, slots=True)
+class _Performer:
+    """Decides as the operator does, and starts an endless attempt."""
+
+    inner: OperationPerformer
+
+    async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[Any]:
+        """Return the decision about an operation."""
+        return await self.inner.decide(entry, now=now, accepting=accepting)
+
+    def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
+        """Begin an attempt that has been under way for a minute."""
+        minute_ago = now - timedelta(minutes=1)
+        entry.attempt = RunningAttempt(effect.run, effect.number, minute_ago, changed, lambda _: changed())
+        entry.attempt.start(_Endless(), None)
+
+
+@dataclass(slots=True)
+class OfflineOperator:
+    """The operator's parts around one object."""
+
+    watch: Stopwatch
+    network: _NoNetwork
+    writer: StatusWriter
+    controller: Controller
+    entry: Entry
+    attempt: RunningAttempt
+    _process: Callable[[Any], Any]
+
+    @classmethod
+    async def started(cls) -> Self:
+        """Put the parts together as the operator's composition root does, and let it meet the object."""
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+        watch, store = Stopwatch(), ObjectStore()
+        network = _NoNetwork(_object(), watch)
+        configuration = client.Configuration()
+        api_client = client.ApiClient(configuration)
+        api_client.rest_client.pool_manager = network
+        api = ApiServer(api_client, configuration)
+        watcher = MetricsWatcher(Metrics())
+        daemons = Daemons({"default": DockerEngine("default", "unix:///nowhere.sock")}, "default", lambda _: None)
+
+        def observe(kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
+            controller.observe(kind, event_type, body)
+
+        writer = StatusWriter(
+            api, written=lambda key, status, stored: controller.written(key, status, stored), counted=watcher.wrote
+        )
+        performer = _Performer(OperationPerformer(api, store, daemons, observe, watcher))
+        controller = Controller(
+            api=api,
+            store=store,
+            writer=writer,
+            events=EventRecorder(api),
+            performers={IMAGE_PULL: performer},
+            watcher=watcher,
+        )
+        controller.observe(IMAGE_PULL, None, _object())
+        entry = store.get(_UID)
+        while entry is None or entry.attempt is None:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the attempt's task begins
+        return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(observe))
+
+    async def write(self) -> None:
+        """Do what the object's timer does, and return when the status is written and the answer taken in."""
+        self.controller.wake(self.entry)
+        if self.entry.worker is not None:
+            await self.entry.worker
+        reporter = self.writer._lanes[_UID].reporter
+        if reporter is not None:
+            await reporter
+
+    def echo(self) -> bytes:
+        """Return the line that the API server's watch then sends."""
+        return json.dumps({"type": "MODIFIED", "object": self.network.stored}).encode()
+
+    async def observe(self, line: bytes) -> None:
+        """Take a line of the watch in, as kopf does."""
+        await self._process(json.loads(line))
+
+    async def close(self) -> None:
+        """End all work in order, as a terminating operator does."""
+        await self.controller.drain(_DRAIN_SECONDS)
+        await self.writer.close()
+        if self.entry.timer is not None:
+            self.entry.timer.cancel()
+
+
+def _kopf(observe: handlers.Observe) -> Callable[[Any], Any]:
+    """Return kopf's processing of one event, with the operator's handlers and settings."""
+    registry, settings = handlers.registry(observe), handlers.settings()
+    indexers, memories, events = OperatorIndexers(), ResourceMemories(), asyncio.Queue[Any]()
+    resource = Resource(GROUP, VERSION, IMAGE_PULL.plural, kind=IMAGE_PULL.kind, namespaced=True)
+
+    async def process(event: Any) -> None:
+        await process_resource_event(
+            lifecycle=kopf.lifecycles.all_at_once,
+            indexers=indexers,
+            registry=registry,
+            settings=settings,
+            memories=memories,
+            memobase=kopf.Memo(),
+            resource=resource,
+            raw_event=event,
+            event_queue=events,
+        )
+
+    return process
+
+
+def _object() -> dict[str, Any]:
+    """Return an ImagePull that has failed three times, as the API server delivers it."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    started = (now - timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    attempt = {"run": 1, "trigger": "Spec", "startTime": started, "completionTime": started, "outcome": "Failed"}
+    attempt |= {"reason": "RegistryUnavailable", "durationMilliseconds": 4200}
+    history = [{**attempt, "attempt": number + 1} for number in range(_ATTEMPTS_BEFORE)]
+    manager = {"manager": "imageops", "operation": "Update", "apiVersion": f"{GROUP}/{VERSION}", "time": started}
+    fields = {f"f:{name}": {} for name in ("attempts", "conditions", "history", "image", "phase", "reference", "run")}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": IMAGE_PULL.kind,
+        "metadata": {
+            "name": "app",
+            "namespace": "team-a",
+            "uid": _UID,
+            "generation": 1,
+            "resourceVersion": "1000",
+            "creationTimestamp": started,
+            "managedFields": [
+                {**manager, "fieldsType": "FieldsV1", "fieldsV1": {"f:status": fields}, "subresource": "status"},
+                {**manager, "manager": "kubectl", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:image": {}}}},
+            ],
+        },
+        "spec": {"image": "registry.example.com/team/app:1.4.2", "backoffLimit": 5},
+        "status": {
+            "observedGeneration": 1,
+            "run": 1,
+            "phase": "Pending",
+            "startTime": started,
+            "reference": "registry.example.com/team/app:1.4.2",
+            "attempts": _ATTEMPTS_BEFORE,
+            "failedAttempts": _ATTEMPTS_BEFORE,
+            "history": history,
+        },
+    }
