@@ -61,7 +61,7 @@ def _machine() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--updates", type=int, default=5_000, help="written updates to measure; four times as many coalesced")
+    parser.add_argument("--updates", type=int, default=5_000, help="written updates; four times as many coalesced")
     parser.add_argument("--operations", type=int, default=60, help="operations of each kind to measure")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all samples in a file")
     return parser

@@ -67,7 +67,10 @@ def measure(cluster: Environment, count: int) -> tuple[list[Figure], list[Ratio]
     image = push_image(cluster.registry, f"bench/{run}", "1", seed=int(run, 16))
     try:
         engine.pull(f"{image.registry}/{image.repository}", tag=image.tag)
-        with tempfile.TemporaryDirectory() as folder, KubeClient(Access.read(Path(cluster.kubeconfig)), Path(folder)) as admin:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            KubeClient(Access.read(Path(cluster.kubeconfig)), Path(folder)) as admin,
+        ):
             return _measure(admin, cluster, _cases(engine, image), count=count, run=run)
     finally:
         engine.close()
@@ -140,7 +143,9 @@ async def _alternate(
                     ours, status = await _ours(api, ends, case, namespace=namespace, number=number)
                     samples.ours.append(ours)
                     samples.bare.append(await _bare(api, case, namespace=namespace, number=number, status=status))
-            ours_figure = _figure(case.name, samples.ours, "from the create request to the terminal status seen by a watcher")
+            ours_figure = _figure(
+                case.name, samples.ours, "from the create request to the terminal status seen by a watcher"
+            )
             bare_figure = _figure(
                 f"  bare: create, {case.engine_calls}, status write",
                 samples.bare,

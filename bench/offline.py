@@ -23,6 +23,7 @@ from imageops.api.kinds import GROUP, IMAGE_PULL, VERSION, Kind
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiServer
 from imageops.cluster.events import EventRecorder
+from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import StatusWriter
 from imageops.core.effects import Decision, StartAttempt
 from imageops.engine.docker_engine import DockerEngine
@@ -38,6 +39,8 @@ from imageops.tools.tool import ToolContext
 
 _UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"
 _ATTEMPTS_BEFORE = 3
+_SESSION = "pool_manager"
+"""Where the API client keeps the session of its HTTP library."""
 _DRAIN_SECONDS = 5.0
 _NANOSECONDS = 1_000
 """In a microsecond."""
@@ -159,7 +162,7 @@ class OfflineOperator:
         network = _NoNetwork(_object(), watch)
         configuration = client.Configuration()
         api_client = client.ApiClient(configuration)
-        api_client.rest_client.pool_manager = network
+        setattr(api_client.rest_client, _SESSION, network)
         api = ApiServer(api_client, configuration)
         watcher = MetricsWatcher(Metrics())
         daemons = Daemons({"default": DockerEngine("default", "unix:///nowhere.sock")}, "default", lambda _: None)
@@ -167,9 +170,10 @@ class OfflineOperator:
         def observe(kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
             controller.observe(kind, event_type, body)
 
-        writer = StatusWriter(
-            api, written=lambda key, status, stored: controller.written(key, status, stored), counted=watcher.wrote
-        )
+        def stored(key: ObjectKey, status: Any, body: Mapping[str, Any]) -> None:
+            controller.written(key, status, body)
+
+        writer = StatusWriter(api, written=stored, counted=watcher.wrote)
         performer = _Performer(OperationPerformer(api, store, daemons, observe, watcher))
         controller = Controller(
             api=api,
@@ -180,10 +184,9 @@ class OfflineOperator:
             watcher=watcher,
         )
         controller.observe(IMAGE_PULL, None, _object())
-        entry = store.get(_UID)
-        while entry is None or entry.attempt is None:
+        (entry,) = store
+        while entry.attempt is None:  # noqa: ASYNC110 - the worker begins it, and signals nobody
             await asyncio.sleep(0)
-        await asyncio.sleep(0)  # the attempt's task begins
         return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(observe))
 
     async def write(self) -> None:
@@ -211,9 +214,10 @@ class OfflineOperator:
             self.entry.timer.cancel()
 
 
-def _kopf(observe: handlers.Observe) -> Callable[[Any], Any]:
+def _kopf(observe: Callable[[Kind, str | None, Mapping[str, Any]], None]) -> Callable[[Any], Any]:
     """Return kopf's processing of one event, with the operator's handlers and settings."""
     registry, settings = handlers.registry(observe), handlers.settings()
+    memo: Any = kopf.Memo()
     indexers, memories, events = OperatorIndexers(), ResourceMemories(), asyncio.Queue[Any]()
     resource = Resource(GROUP, VERSION, IMAGE_PULL.plural, kind=IMAGE_PULL.kind, namespaced=True)
 
@@ -224,7 +228,7 @@ def _kopf(observe: handlers.Observe) -> Callable[[Any], Any]:
             registry=registry,
             settings=settings,
             memories=memories,
-            memobase=kopf.Memo(),
+            memobase=memo,
             resource=resource,
             raw_event=event,
             event_queue=events,
@@ -241,7 +245,8 @@ def _object() -> dict[str, Any]:
     attempt |= {"reason": "RegistryUnavailable", "durationMilliseconds": 4200}
     history = [{**attempt, "attempt": number + 1} for number in range(_ATTEMPTS_BEFORE)]
     manager = {"manager": "imageops", "operation": "Update", "apiVersion": f"{GROUP}/{VERSION}", "time": started}
-    fields = {f"f:{name}": {} for name in ("attempts", "conditions", "history", "image", "phase", "reference", "run")}
+    names = ("attempts", "conditions", "history", "image", "phase", "reference", "run")
+    fields: dict[str, Any] = {f"f:{name}": {} for name in names}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": IMAGE_PULL.kind,

@@ -9,7 +9,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 from rich.console import Console
@@ -27,6 +27,7 @@ from devcluster.kubeconfig import Access, KubeClient
 from devcluster.operator_process import operator_running
 
 if TYPE_CHECKING:
+    from demo.promotion import Operation
     from devcluster.env import Environment
     from devcluster.images import PushedImage
     from devcluster.services import Service
@@ -72,8 +73,9 @@ def _perform(console: Console) -> str:
         _say(console, f"  operator                 ready, health and metrics at http://{operator.address}")
         run = secrets.token_hex(3)
         image = _make_image(console, cluster, run)
-        gates = [RegistryGate(each, bytes_per_second=_BYTES_PER_SECOND) for each in (image.registry, cluster.registry_target)]
-        source, target = (f"{stack.enter_context(gate).address}/demo-{run}" for gate in gates)
+        registries = (cluster.registry, cluster.registry_target)
+        gates = [stack.enter_context(RegistryGate(each, bytes_per_second=_BYTES_PER_SECOND)) for each in registries]
+        source, target = (f"{gate.address}/demo-{run}" for gate in gates)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         client = stack.enter_context(KubeClient(Access.read(Path(cluster.kubeconfig_team_a)), folder))
         manifest = example(suffix=run, hosts={"staging.example.com": source, "prod.example.com": target})
@@ -109,8 +111,11 @@ def _promote(console: Console, promotion: Promotion, operator: Service) -> None:
     promote = promotion.manifest["spec"]["steps"][0]["promote"]
     _say(console, f"  {promote['source']} -> {promote['target']}")
     promotion.apply()
+    session: dict[str, Any] = {}
+    operations: list[Operation] = []
     with LiveView(console) as view:
-        for session, operations in promotion.states(_RUN_SECONDS):
+        for state in promotion.states(_RUN_SECONDS):
+            session, operations = state
             view.update(operations)
             if not operator.alive:
                 msg = f"the operator has ended; its log is {operator.log}"

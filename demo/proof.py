@@ -14,14 +14,7 @@ from demo.errors import DemoError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ACCEPT = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
-)
+_ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 _ATTESTATION = "attestation-manifest"
 _SECONDS = 30.0
 
@@ -71,7 +64,7 @@ def prove_equal(source: Place, target: Place) -> Proof:
         raise DemoError(msg)
     children = json.loads(index)["manifests"]
     attestations = [child for child in children if _is_attestation(child)]
-    blobs = set()
+    blobs: set[str] = set()
     for child in children:
         content = target.manifest(child["digest"])
         if digest_of(content) != child["digest"]:

@@ -20,39 +20,20 @@ from devcluster.operator_process import become_operator
 from devcluster.units import GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed (or, for status, something is not ready)."""
-    options = _parser().parse_args(arguments)
     console = Console(stderr=True, soft_wrap=True)
-    layout = Layout.of()
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False)
 
-    cluster = Cluster(layout, os.environ, say)
     try:
-        match options.command:
-            case "up":
-                cluster.up(options.only)
-            case "down":
-                cluster.down()
-            case "build":
-                cluster.build()
-            case "install":
-                install(Path(env.load(layout.env).kubeconfig))
-            case "run":
-                become_operator(env.load(layout.env))
-            case "during":
-                return run_during(options.program, say)
-            case "env":
-                sys.stdout.write(layout.env.read_text(encoding="utf-8"))
-            case _:
-                return _status(cluster, layout)
+        return _perform(_parser().parse_args(arguments), Layout.of(), say)
     except DevClusterError as error:
         console.print(f"devcluster: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -62,6 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; `python -m devcluster down` ends what was started")
         return _INTERRUPTED
+
+
+def _perform(options: argparse.Namespace, layout: Layout, say: Callable[[str], None]) -> int:
+    cluster = Cluster(layout, os.environ, say)
+    match options.command:
+        case "up":
+            cluster.up(options.only)
+        case "down":
+            cluster.down()
+        case "build":
+            cluster.build()
+        case "install":
+            install(Path(env.load(layout.env).kubeconfig))
+        case "run":
+            become_operator(env.load(layout.env))
+        case "during":
+            return run_during(options.program, say)
+        case "env":
+            sys.stdout.write(layout.env.read_text(encoding="utf-8"))
+        case _:
+            return _status(cluster, layout)
     return 0
 
 

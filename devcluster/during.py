@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from devcluster.env import Environment
 
 
+_KILLED = 128
+"""Shells add this to the number of the signal that ended a command."""
+
+
 @contextmanager
 def cluster_up(say: Callable[[str], None], layout: Layout | None = None) -> Iterator[Environment]:
     """Bring the cluster up for as long as the block runs; one that was up before, if only in part, stays up.
@@ -42,13 +46,9 @@ def run_during(command: Sequence[str], say: Callable[[str], None]) -> int:
     An interrupt from the terminal reaches the command as well; it is the command that answers it.
     """
     with cluster_up(say):
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, lambda *_: None)  # unlike SIG_IGN, the command does not inherit this
         try:
-            return subprocess.run(command, check=False, preexec_fn=_answer_interrupts).returncode  # noqa: PLW1509
+            status = subprocess.run(command, check=False).returncode
         finally:
             signal.signal(signal.SIGINT, before)
-
-
-def _answer_interrupts() -> None:
-    """Undo in the child what it would inherit; no thread runs at that moment, so this is safe."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return status if status >= 0 else _KILLED - status
