@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from devcluster.http1 import Head, Piece
 
 
+_SOCKET = "unix://"
+"""How the address of a daemon's socket begins."""
 _PIECES_PER_SECOND = 20
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """What Go's server answers a client that begins with TLS too: by this an Engine learns to speak plain HTTP."""
@@ -113,8 +115,7 @@ class Relay:
     """Serve clients' connections, each with an own connection to the registry."""
 
     def __init__(self, upstream: str, ledger: Ledger, pace: Pace) -> None:
-        self._host, _, port = upstream.rpartition(":")
-        self._port = int(port)
+        self._upstream = upstream
         self._ledger = ledger
         self._pace = pace
         self.released = asyncio.Event()
@@ -124,7 +125,7 @@ class Relay:
         client = _Ends(reader, writer)
         upstream = None
         try:
-            upstream = _Ends(*await asyncio.open_connection(self._host, self._port))
+            upstream = await self._connected()
             while (head := await http1.read_head(reader)) is not None:
                 if not await self._exchange(head, client, upstream):
                     break
@@ -136,6 +137,12 @@ class Relay:
             writer.close()
             if upstream is not None:
                 upstream.writer.close()
+
+    async def _connected(self) -> _Ends:
+        if self._upstream.startswith(_SOCKET):
+            return _Ends(*await asyncio.open_unix_connection(self._upstream.removeprefix(_SOCKET)))
+        host, _, port = self._upstream.rpartition(":")
+        return _Ends(*await asyncio.open_connection(host, int(port)))
 
     async def _exchange(self, head: Head, client: _Ends, upstream: _Ends) -> bool:
         """Serve one request; answer whether the connection can serve another."""

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from devcluster import env
 from devcluster.env import Environment
+from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, push_image
 from devcluster.install import install
 from imageops.api.kinds import OPERATION_KINDS, SESSION
 from tests.support.admission import ApiServer
+from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 from tests.support.objects import Objects
 from tests.support.operator_process import OperatorProcess
 
 ROOT = Path(__file__).parents[2]
+ENGINES = ("default", "graphdriver")
+WATCHED = "watched-"
+"""Begins the name under which the operator reaches an Engine through a gate."""
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +46,44 @@ def api(cluster: Environment) -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Environment, api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:  # noqa: ARG001 - the kinds must be served
+def addresses(cluster: Environment) -> dict[str, str]:
+    """Return the socket of each Engine."""
+    return dict(pair.split("=", 1) for pair in cluster.imageops_daemons.split(","))
+
+
+@pytest.fixture(scope="session")
+def gates(addresses: dict[str, str]) -> Iterator[dict[str, RegistryGate]]:
+    """Put a gate in front of each Engine."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(RegistryGate(upstream=address)) for name, address in addresses.items()}
+
+
+@pytest.fixture(scope="session")
+def planted_home(cluster: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a home folder whose Docker configuration holds a good credential, which the operator must not use."""
+    home = tmp_path_factory.mktemp("home")
+    pair = f"{cluster.registry_auth_user}:{cluster.registry_auth_password}"
+    entry = {"auth": base64.b64encode(pair.encode()).decode()}
+    (home / ".docker").mkdir()
+    (home / ".docker" / "config.json").write_text(json.dumps({"auths": {cluster.registry_auth: entry}}))
+    return home
+
+
+@pytest.fixture(scope="session")
+def operator(
+    cluster: Environment, api: ApiServer, gates: dict[str, RegistryGate], planted_home: Path,  # noqa: ARG001 - the kinds must be served
+) -> Iterator[OperatorProcess]:
     """Run one operator for all tests that do not end it; a test that does starts it again."""
     log = ROOT / ".dev" / "logs" / "operator-under-test.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
-    process = OperatorProcess(cluster.kubeconfig_operator, cluster.imageops_daemons, log)
+    watched = [f"{WATCHED}{name}=tcp://{gate.address}" for name, gate in gates.items()]
+    process = OperatorProcess(
+        cluster.kubeconfig_operator,
+        ",".join([cluster.imageops_daemons, *watched]),
+        log,
+        {"HOME": str(planted_home), "DOCKER_CONFIG": str(planted_home / ".docker")},
+    )
     process.start()
     yield process
     process.stop()
@@ -53,6 +92,16 @@ def operator(cluster: Environment, api: ApiServer, tmp_path_factory: pytest.Temp
 @pytest.fixture
 def objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace of the test's own."""
+    yield from _namespace(api)
+
+
+@pytest.fixture(scope="module")
+def shared_objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
+    """Return the objects of a namespace that the tests of one module share."""
+    yield from _namespace(api)
+
+
+def _namespace(api: ApiServer) -> Iterator[Objects]:
     name = f"test-{secrets.token_hex(4)}"
     answer = api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     assert answer.status == 201, answer.message
@@ -60,36 +109,68 @@ def objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # 
     api.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
-@dataclass(frozen=True, slots=True)
-class EngineUnderTest:
-    """One of the two Engines."""
-
-    name: str
-    """What `daemonName` calls it."""
-    address: str
-
-    @property
-    def keeps_digests(self) -> bool:
-        """Whether its image store keeps the digest of what it pulls."""
-        return self.name == "default"
-
-
-@pytest.fixture(params=["default", "graphdriver"])
-def engine(request: pytest.FixtureRequest, cluster: Environment) -> EngineUnderTest:
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, addresses: dict[str, str]) -> EngineUnderTest:
     """Return each of the two Engines in turn."""
-    addresses = dict(pair.split("=", 1) for pair in cluster.imageops_daemons.split(","))
-    return EngineUnderTest(request.param, addresses[request.param])
+    return EngineUnderTest(request.param, addresses[request.param], keeps_digests=request.param == "default")
+
+
+@pytest.fixture(params=ENGINES)
+def watched(
+    request: pytest.FixtureRequest, addresses: dict[str, str], gates: dict[str, RegistryGate],
+) -> Iterator[WatchedEngine]:
+    """Return each of the two Engines in turn, as the operator reaches it through a gate."""
+    name, gate = request.param, gates[request.param]
+    yield WatchedEngine(f"{WATCHED}{name}", addresses[name], name == "default", gate)
+    gate.release()
+
+
+@pytest.fixture
+def containerd(addresses: dict[str, str]) -> EngineUnderTest:
+    """Return the Engine with the containerd image store."""
+    return EngineUnderTest("default", addresses["default"], keeps_digests=True)
+
+
+@pytest.fixture
+def graphdriver(addresses: dict[str, str]) -> EngineUnderTest:
+    """Return the Engine with a graph driver."""
+    return EngineUnderTest("graphdriver", addresses["graphdriver"], keeps_digests=False)
 
 
 MakeImage = Callable[..., PushedImage]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_image(cluster: Environment) -> MakeImage:
     """Return a function that puts an image nobody else has into the source registry."""
 
-    def make(*, registry: str | None = None, tag: str = "1", **options: object) -> PushedImage:
+    def make(*, registry: str | None = None, repository: str | None = None, tag: str = "1", **options: object) -> PushedImage:
         unique = secrets.token_hex(4)
-        return push_image(registry or cluster.registry, f"test/{unique}", tag, seed=int(unique, 16), **options)
+        name = repository or f"test/{unique}"
+        return push_image(registry or cluster.registry, name, tag, seed=int(unique, 16), **options)
 
     return make
+
+
+MakeGate = Callable[..., RegistryGate]
+
+
+@pytest.fixture
+def make_gate() -> Iterator[MakeGate]:
+    """Return a function that puts a gate in front of a registry until the test ends."""
+    with ExitStack() as stack:
+
+        def make(upstream: str, *, bytes_per_second: int | None = None) -> RegistryGate:
+            return stack.enter_context(RegistryGate(upstream, bytes_per_second=bytes_per_second))
+
+        yield make
+
+
+def through(gate: RegistryGate, image: PushedImage) -> str:
+    """Return the name of an image by way of a gate in front of its registry."""
+    return f"{gate.address}/{image.repository}:{image.tag}"
+
+
+def repository_of(image: PushedImage, name: str) -> str:
+    """Return a repository beside that of an image, for what is made of it."""
+    return f"{image.repository}-{name}"

@@ -81,6 +81,12 @@ class ApiServer:
         warnings = response.raw.headers.getlist("Warning")
         return Answer(response.status_code, response.json(), tuple(warnings))
 
+    def stream(self, path: str, **parameters: str) -> requests.Response:
+        """Open a watch and return its response, whose lines are events; the caller closes it."""
+        response = self._session.get(self._address + path, params=parameters, stream=True, timeout=None)
+        response.raise_for_status()
+        return response
+
     def replace(self, path: str, part: str, value: object, **parameters: str) -> Answer:
         """Replace spec or status of an object by PUT, anew from what is stored while somebody else is quicker.
 

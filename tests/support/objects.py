@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imageops.api.kinds import GROUP, VERSION, Kind
+from imageops.api.kinds import GROUP, REQUESTED_AT, VERSION, Kind
 from tests.support.admission import ApiServer
+from tests.support.contract import assert_consistent
 
 WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.05
@@ -65,6 +66,10 @@ class Objects:
         body = {"metadata": {"name": name, **metadata}, "type": secret_type, "stringData": dict(text)}
         return self._sent("POST", f"/api/v1/namespaces/{self.namespace}/secrets", body)
 
+    def ask_again(self, kind: Kind, name: str, token: str) -> Body:
+        """Ask for one more run by a new token."""
+        return self.patch(kind, name, {"metadata": {"annotations": {REQUESTED_AT: token}}})
+
     def events(self, name: str) -> list[Body]:
         """Read the Events about an object, oldest first."""
         answer = self._sent("GET", f"/api/v1/namespaces/{self.namespace}/events")
@@ -74,7 +79,7 @@ class Objects:
     def wait(
         self, kind: Kind, name: str, condition: Callable[[Body], bool], *, seconds: float = WAIT_SECONDS,
     ) -> Body:
-        """Return the object as soon as a condition holds for it.
+        """Return the object as soon as a condition holds for it; every state on the way must keep the contract.
 
         Raises:
             StillWaitingError: It did not within the time.
@@ -82,6 +87,7 @@ class Objects:
         deadline = time.monotonic() + seconds
         while True:
             body = self.get(kind, name)
+            assert_consistent(body)
             if condition(body):
                 return body
             if time.monotonic() > deadline:
@@ -110,6 +116,16 @@ def finished(body: Body) -> bool:
     """Tell whether the run of the object's present generation has ended."""
     status = body.get("status") or {}
     return status.get("observedGeneration") == body["metadata"]["generation"] and "completionTime" in status
+
+
+def run_ended(number: int) -> Callable[[Body], bool]:
+    """Return a test whether the run of this number has ended."""
+
+    def ended(body: Body) -> bool:
+        status = body.get("status") or {}
+        return status.get("run", 0) >= number and finished(body)
+
+    return ended
 
 
 def condition(body: Body, kind: str) -> Body | None:

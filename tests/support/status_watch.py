@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
+import time
+from dataclasses import dataclass
 from typing import Any, Self
 
 from imageops.api.kinds import Kind
-from tests.support.objects import Objects
+from tests.support.objects import WAIT_SECONDS, Objects
 
 Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One state of one object."""
+
+    at: float
+    """When it was seen, on the monotonic clock."""
+    name: str
+    body: Body
+
+    @property
+    def status(self) -> Body:
+        """The status, empty before the first write."""
+        return dict(self.body.get("status") or {})
 
 
 class StatusWatch:
     """Watches all objects of one kind in a namespace; a context manager."""
 
     def __init__(self, objects: Objects, kind: Kind) -> None:
-        """Begin with the next event."""
-        self._response = objects.api.stream(objects.path(kind), watch="true", sendInitialEvents="false")
-        self._bodies: list[Body] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        """Begin with what comes after this moment."""
+        version = objects.api.request("GET", objects.path(kind)).body["metadata"]["resourceVersion"]
+        self._response = objects.api.stream(objects.path(kind), watch="true", resourceVersion=version)
+        self._seen: list[Seen] = []
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="status-watch", daemon=True)
 
     def __enter__(self) -> Self:
         """Start to record."""
@@ -28,18 +49,44 @@ class StatusWatch:
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
-        self._response.close()
+        connection = getattr(self._response.raw, "connection", None)
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                # A blocking read ends in no other way; the plain method, as TLS belongs to the reading thread.
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
         self._thread.join(5)
+        self._response.close()
 
-    def bodies(self, name: str) -> list[Body]:
-        """Return the states of one object so far, in order."""
-        return [body for body in self._bodies if body["metadata"]["name"] == name]
+    def seen(self, name: str | None = None) -> list[Seen]:
+        """Return the states so far of one object, or of all, in order."""
+        with self._changed:
+            return [one for one in self._seen if name in {None, one.name}]
+
+    def statuses(self, name: str) -> list[Body]:
+        """Return the statuses of one object so far, in order."""
+        return [one.status for one in self.seen(name)]
+
+    def wait_for(self, body: Body) -> list[Seen]:
+        """Return the states of an object up to this one, which was read from the API server.
+
+        Raises:
+            AssertionError: The watch did not tell of it in time.
+        """
+        metadata = body["metadata"]
+        deadline = time.monotonic() + WAIT_SECONDS
+        with self._changed:
+            while True:
+                mine = [one for one in self._seen if one.name == metadata["name"]]
+                if any(one.body["metadata"]["resourceVersion"] == metadata["resourceVersion"] for one in mine):
+                    return mine
+                assert self._changed.wait(max(0.0, deadline - time.monotonic())), f"no such state of {metadata['name']}"
 
     def _read(self) -> None:
-        try:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by __exit__
             for line in self._response.iter_lines():
                 event = json.loads(line)
-                if event["type"] in {"ADDED", "MODIFIED"}:
-                    self._bodies.append(event["object"])
-        except (OSError, ValueError, AttributeError):
-            return  # closed by __exit__
+                if event["type"] not in {"ADDED", "MODIFIED"}:
+                    continue
+                with self._changed:
+                    self._seen.append(Seen(time.monotonic(), event["object"]["metadata"]["name"], event["object"]))
+                    self._changed.notify_all()

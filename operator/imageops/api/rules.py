@@ -6,15 +6,18 @@ SESSION_REF_IMMUTABLE = CelRule(
     rule="has(self.sessionRef) == has(oldSelf.sessionRef)"
     " && (!has(self.sessionRef) || self.sessionRef == oldSelf.sessionRef)",
     message="spec.sessionRef is immutable: it can be neither added, changed nor removed; create the object anew",
+    field_path=".sessionRef",
 )
 INTERVAL_EXCLUDES_TTL = CelRule(
     rule="!(has(self.intervalSeconds) && has(self.ttlSecondsAfterFinished))",
     message="spec.intervalSeconds and spec.ttlSecondsAfterFinished exclude each other:"
     " an object that checks again never finishes",
+    field_path=".intervalSeconds",
 )
 PRECONDITIONS_NEED_REPLACE = CelRule(
     rule="!has(self.preconditions) || (has(self.ifExists) && self.ifExists == 'Replace')",
     message="preconditions need ifExists: Replace, as without it an existing tag is never moved",
+    field_path=".preconditions",
 )
 ONE_PRECONDITION = CelRule(
     rule="has(self.imageID) != has(self.digest)",
@@ -27,15 +30,18 @@ ONE_ACTION = CelRule(
 NOT_AFTER_ITSELF = CelRule(
     rule="!has(self.runAfter) || !(self.name in self.runAfter)",
     message="runAfter must not name the step itself",
+    field_path=".runAfter",
 )
 RUN_AFTER_EXISTS = CelRule(
     rule="!has(self.steps) || self.steps.all(step, !has(step.runAfter)"
     " || step.runAfter.all(name, self.steps.exists(other, other.name == name)))",
     message="spec.steps: every name in runAfter must be the name of a step of this Session",
+    field_path=".steps",
 )
 KIND_OF_SESSION_IMMUTABLE = CelRule(
     rule="has(self.steps) == has(oldSelf.steps)",
     message="spec.steps can be changed but neither added to an open Session nor removed: create the Session anew",
+    field_path=".steps",
 )
 OPEN_ONLY = CelRule(
     rule="!has(self.steps) || !(has(self.closed) || has(self.idleTimeoutSeconds))",
@@ -44,6 +50,7 @@ OPEN_ONLY = CelRule(
 CLOSING_IS_FINAL = CelRule(
     rule="!(has(oldSelf.closed) && oldSelf.closed) || (has(self.closed) && self.closed)",
     message="spec.closed cannot be taken back: create the Session anew",
+    field_path=".closed",
 )
 SESSION_NAME = CelRule(
     rule="self.metadata.name.size() <= 63",
@@ -56,6 +63,7 @@ LIMITS_SAY_SOMETHING = CelRule(
 PRIVATE_ONLY_WHERE_ALLOWED = CelRule(
     rule="!has(self.privateAddresses) || self.action == 'Allow'",
     message="privateAddresses belongs to a rule with action: Allow",
+    field_path=".privateAddresses",
 )
 RECORD_IMMUTABLE = CelRule(
     rule="self == oldSelf",
@@ -64,4 +72,5 @@ RECORD_IMMUTABLE = CelRule(
 VALUES_FIT_OPERATOR = CelRule(
     rule="(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
     message="values must be given with the operators In and NotIn, and only with those",
+    field_path=".values",
 )

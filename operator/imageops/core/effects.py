@@ -21,12 +21,24 @@ class Write(Enum):
     """Before any effect is carried out."""
 
 
+class Purpose(Enum):
+    """What the daemon is called for."""
+
+    RUN = "run"
+    """To do what the spec asks."""
+    CHECK = "check"
+    """To look whether what was done still holds."""
+    REMOVAL = "removal"
+    """To remove the image, before the object goes."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """Begin an attempt."""
+    """Begin to call the daemon."""
 
     run: int
     number: int
+    purpose: Purpose = Purpose.RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,18 @@ class RecordEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SetFinalizer:
+    """Add the operator's own finalizer, or take it away."""
+
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSelf:
+    """Delete the object, with what it owns: its time to live is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreateChild:
     """Create an operation of a Session's step."""
 
@@ -62,7 +86,7 @@ class CreateChild:
 
 @dataclass(frozen=True, slots=True)
 class DeleteChild:
-    """Delete an operation that belongs to a former run."""
+    """Delete an operation that has no place in the Session any more."""
 
     kind: str
     name: str
@@ -70,11 +94,21 @@ class DeleteChild:
 
 
 @dataclass(frozen=True, slots=True)
-class WakeChildren:
+class WakeMembers:
     """Have the operations of a Session looked at: what it demands of them has changed."""
 
 
-Effect = StartAttempt | StopAttempt | PassCheckpoint | RecordEvent | CreateChild | DeleteChild | WakeChildren
+Effect = (
+    StartAttempt
+    | StopAttempt
+    | PassCheckpoint
+    | RecordEvent
+    | SetFinalizer
+    | DeleteSelf
+    | CreateChild
+    | DeleteChild
+    | WakeMembers
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

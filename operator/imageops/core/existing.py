@@ -5,6 +5,7 @@ from collections.abc import Collection
 from imageops.api.errors import OperationError
 from imageops.api.operations import IfExists, ImagePullPolicy, TagPreconditions
 from imageops.api.reasons import Reason
+from imageops.api.status import Trigger
 
 
 def pull_verdict(policy: ImagePullPolicy, *, present: bool) -> Reason | None:
@@ -21,6 +22,12 @@ def pull_verdict(policy: ImagePullPolicy, *, present: bool) -> Reason | None:
     if policy is ImagePullPolicy.NEVER:
         raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
     return None
+
+
+def policy_of_run(policy: ImagePullPolicy, trigger: str) -> ImagePullPolicy:
+    """Return the policy of one run: one that drift has started asks the registry, or it would find the old image."""
+    drifted = trigger == Trigger.INTERVAL and policy is ImagePullPolicy.IF_NOT_PRESENT
+    return ImagePullPolicy.ALWAYS if drifted else policy
 
 
 def push_verdict(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from imageops.api.reasons import Reason
 from imageops.api.status import AuthStatus, DaemonStatus, ImageStatus, PreviousImage, Progress
+from imageops.core.effects import Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Attempt:
     run: int
     number: int
     started: datetime
+    purpose: Purpose = Purpose.RUN
     facts: Facts = field(default_factory=Facts)
     progress: Progress | None = None
     checkpoint: bool = False

@@ -1,31 +1,59 @@
-"""Turn the steps of a Session into operations: which, under which names, with which specs."""
+"""Turn the steps of a Session into operations: which, under which names, with which specs, and what they leave behind."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from imageops.api.base import SpecModel, to_wire
+from imageops.api.base import to_wire
 from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import ImagePullPolicy, LocalReference
+from imageops.api.references import Reference, parse_image_id
 from imageops.api.session import PromoteAction, PullAction, PushAction, SessionSpec, Step, TagAction
-from imageops.api.status import OperationStatus
+from imageops.api.status import ObjectReference, OperationStatus
+from imageops.core.members import PULL, PUSH, TAG
 
 _SESSION_NAME_PART = 40
 _STEP_NAME_PART = 12
 _HASH_DIGITS = 10
+_TRIES = 100
+"""Tries of a step that are looked for by name."""
 
-PULL, TAG, PUSH = "ImagePull", "ImageTag", "ImagePush"
 CONTAINERD = "containerd"
 """The image store, as `status.daemon.imageStore` says it, that keeps digests and whole indexes."""
 
 
 @dataclass(frozen=True, slots=True)
-class SessionName:
-    """What the names of a Session's children are made of."""
+class Naming:
+    """What the names of a Session's operations are made of in one run."""
 
-    name: str
+    session: str
     uid: str
+    run: int
+    foreign: frozenset[str] = frozenset()
+    """Names that objects of other owners hold, so that no operation can have them."""
+
+    def name(self, step: str, kind: str, attempt: int) -> str:
+        """Return the name of the operation of one kind of a step, at its first try (0) or a later one."""
+        for salt in count():
+            name = self._name(step, kind, attempt, salt)
+            if name not in self.foreign:
+                return name
+        raise AssertionError
+
+    def attempt(self, step: Step, present: ObjectReference | None) -> int:
+        """Return the try that a step is at, as the name of its operation tells."""
+        if present is None:
+            return 0
+        tries = (n for n in range(_TRIES) if self.name(step.name, present.kind, n) == present.name)
+        return next(tries, 0)
+
+    def _name(self, step: str, kind: str, attempt: int, salt: int) -> str:
+        identity = "\0".join((self.uid, str(self.run), step, kind, str(attempt), str(salt)))
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:_HASH_DIGITS]
+        front = self.session[:_SESSION_NAME_PART].rstrip("-.")
+        return f"{front}-{step[:_STEP_NAME_PART].rstrip('-')}-{digest}"
 
 
 def kinds_of(step: Step) -> tuple[str, ...]:
@@ -41,16 +69,38 @@ def kinds_of(step: Step) -> tuple[str, ...]:
             return (PUSH,)
 
 
-def child_name(session: SessionName, *, step: str, run: int, kind: str, attempt: int = 0) -> str:
-    """Return the name of a child: readable at the front, unique by the hash of everything that tells it apart."""
-    identity = "\0".join((session.uid, str(run), step, kind, str(attempt)))
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:_HASH_DIGITS]
-    front = session.name[:_SESSION_NAME_PART].rstrip("-.")
-    return f"{front}-{step[:_STEP_NAME_PART].rstrip('-')}-{digest}"
+def makes(step: Step) -> frozenset[str]:
+    """Return the references that a step leaves on the daemon."""
+    match step.action:
+        case PromoteAction() as action:
+            return frozenset({str(Reference.parse(action.source)), str(Reference.parse(action.target))})
+        case PullAction() as action:
+            return frozenset({str(Reference.parse(action.image))})
+        case TagAction() as action:
+            return frozenset({str(Reference.parse(action.target))})
+        case PushAction():
+            return frozenset()
 
 
-def child_spec(
-    spec: SessionSpec, step: Step, kind: str, *, session: str, former: Mapping[str, OperationStatus], image_store: str | None,
+def needs(step: Step) -> str | None:
+    """Return the reference that a step needs on the daemon before it starts."""
+    match step.action:
+        case TagAction() as action:
+            return None if parse_image_id(action.source) else str(Reference.parse(action.source))
+        case PushAction() as action:
+            return str(Reference.parse(action.image))
+        case _:
+            return None
+
+
+def operation_spec(
+    spec: SessionSpec,
+    step: Step,
+    kind: str,
+    *,
+    session: str,
+    former: Mapping[str, OperationStatus],
+    image_store: str | None,
 ) -> dict[str, Any]:
     """Return the spec of the operation of one kind of a step.
 
@@ -66,15 +116,13 @@ def child_spec(
     own: dict[str, Any] = {
         "sessionRef": {"name": session},
         "backoffLimit": step.backoff_limit if step.backoff_limit is not None else spec.backoff_limit,
+        "timeoutSeconds": step.timeout_seconds,
+        "daemonName": spec.daemon_name,
+        "dryRun": spec.dry_run or None,
     }
-    if step.timeout_seconds is not None:
-        own["timeoutSeconds"] = step.timeout_seconds
-    if spec.daemon_name is not None:
-        own["daemonName"] = spec.daemon_name
     action = step.action
-    if isinstance(action, PromoteAction):
-        return own | _promotion(action, kind, former, image_store)
-    return own | _wire(action)
+    fields = _promotion(action, kind, former, image_store) if isinstance(action, PromoteAction) else to_wire(action)
+    return {name: value for name, value in (own | fields).items() if value not in (None, [], {})}
 
 
 def _promotion(
@@ -84,24 +132,16 @@ def _promotion(
     if kind == PULL:
         # Always: the digest of the evidence must be the registry's of now.
         fields = {"image": action.source, "platforms": platforms, "imagePullPolicy": ImagePullPolicy.ALWAYS.value}
-        return _drop_empty(fields | _secret(action.source_secret_ref))
+        return fields | _secret(action.source_secret_ref)
     if kind == TAG:
         # By id: another pull may move the source tag in between. Only a local tag moves; the registry's is guarded
         # by the push.
         image = former[PULL].image
-        source = image.id if image is not None and image.id is not None else action.source
+        source = image.id if image is not None and image.present and image.id is not None else action.source
         return {"source": source, "target": action.target, "ifExists": "Replace"}
     fields = {"image": action.target, "platforms": platforms, "ifExists": action.if_exists.value}
-    return _drop_empty(fields | _secret(action.target_secret_ref))
+    return fields | _secret(action.target_secret_ref)
 
 
 def _secret(reference: LocalReference | None) -> dict[str, Any]:
     return {"secretRef": {"name": reference.name}} if reference is not None else {}
-
-
-def _wire(action: SpecModel) -> dict[str, Any]:
-    return _drop_empty(to_wire(action))
-
-
-def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value not in (None, [], {})}

@@ -79,12 +79,12 @@ class ProgressTracker:
         if record.state in _MOVING:
             self.reached(Stage.UPLOADING if record.state is LayerState.UPLOADING else Stage.DOWNLOADING)
             self._moved(layer, record, now)
-        elif record.state in _FETCHED and not layer.fetched:
-            layer.fetched = True
-            if layer.total is not None:
-                self._grow(layer, layer.total, now)
+        elif record.state in _FETCHED:
             if record.state is LayerState.EXTRACTING:
                 self.reached(Stage.EXTRACTING)
+            if not layer.fetched and layer.total is not None:
+                self._grow(layer, layer.total, now)
+            layer.fetched = True
         if record.state in _DONE and not layer.done:
             layer.done = True
             self._layers_done += 1

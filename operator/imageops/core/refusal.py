@@ -1,24 +1,23 @@
-"""Refuse a spec before anything is tried: fields that are not obeyed yet, and daemons that nobody configured."""
+"""Refuse a spec before anything is tried: fields that are not obeyed, and daemons that nobody configured."""
 
 from collections.abc import Collection, Iterator
 
 from imageops.api.errors import OperationError
-from imageops.api.operations import DeletionPolicy, ImagePullSpec, OperationSpec
-from imageops.api.reasons import Reason
 from imageops.api.fields import PLATFORM_ALL
-from imageops.api.session import LocalImages, SessionSpec
+from imageops.api.operations import OperationSpec
+from imageops.api.reasons import Reason
+from imageops.api.session import SessionSpec
 
 
-def refusal(spec: OperationSpec | SessionSpec, *, daemons: Collection[str], in_session: bool) -> OperationError | None:
+def refusal(spec: OperationSpec | SessionSpec, *, daemons: Collection[str]) -> OperationError | None:
     """Return why a valid spec cannot be carried out here, or None.
 
     Args:
         spec: The spec.
         daemons: The names of the configured daemons.
-        in_session: Whether the object is a step of a Session.
 
     """
-    ignored = next(_not_obeyed(spec, in_session=in_session), None)
+    ignored = next(_not_obeyed(spec), None)
     if ignored is not None:
         return OperationError(
             Reason.NOT_SUPPORTED, f"spec.{ignored} is not obeyed by this version, so nothing was done.",
@@ -42,30 +41,9 @@ def _daemon_names(spec: OperationSpec | SessionSpec) -> Iterator[str]:
                     yield action.daemon_name
 
 
-def _not_obeyed(spec: OperationSpec | SessionSpec, *, in_session: bool) -> Iterator[str]:
-    if spec.dry_run:
-        yield "dryRun"
-    if spec.ttl_seconds_after_finished is not None:
-        yield "ttlSecondsAfterFinished"
-    if isinstance(spec, SessionSpec):
-        yield from _not_obeyed_session(spec)
-    else:
-        if spec.session_ref is not None and not in_session:
-            yield "sessionRef"
-        if isinstance(spec, ImagePullSpec) and spec.interval_seconds is not None:
-            yield "intervalSeconds"
-        if isinstance(spec, ImagePullSpec) and spec.deletion_policy is DeletionPolicy.DELETE:
-            yield "deletionPolicy"
-
-
-def _not_obeyed_session(spec: SessionSpec) -> Iterator[str]:
-    if not spec.steps:
-        yield "steps (an open Session)"
-    if spec.limits is not None:
-        yield "limits"
+def _not_obeyed(spec: OperationSpec | SessionSpec) -> Iterator[str]:
+    if not isinstance(spec, SessionSpec):
+        return
     for step in spec.steps:
-        if step.promote is not None:
-            if step.promote.local_images is LocalImages.DELETE:
-                yield f"steps[{step.name}].promote.localImages"
-            if step.promote.platforms not in ((), (PLATFORM_ALL,)):
-                yield f"steps[{step.name}].promote.platforms"
+        if step.promote is not None and step.promote.platforms not in ((), (PLATFORM_ALL,)):
+            yield f"steps[{step.name}].promote.platforms"

@@ -26,6 +26,8 @@ class Subject(Generic[StatusT]):
     """Why the spec cannot be carried out at all, if it cannot."""
     requested_at: str | None = None
     deleting: bool = False
+    managed: bool = False
+    """Whether a GitOps tool keeps the object as its manifest says: it would make a deleted one again."""
     status: StatusT
     written: StatusT | None = None
     """The status the API server holds, as far as this process knows."""

@@ -1,39 +1,30 @@
-"""Decide what happens next to a Session: which steps start, which operations they need, and how the whole stands.
+"""Decide what happens next to a Session, and what it demands of its operations.
 
-Everything is computed anew from the children at every occasion. A child's name follows from the Session's uid, the run,
-the step and the kind, so a child that was created before a crash is found again instead of made twice.
+A Session with steps makes an operation for each; an open one counts the operations that join it. Everything is
+computed anew from the operations at every occasion. The name of an operation follows from the Session's uid, the run,
+the step, the kind and the try, so one that was created before a crash is found again instead of made twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import count
 
 from imageops.api.errors import OperationError
+from imageops.api.quantity import parse_quantity
 from imageops.api.reasons import Reason
-from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
-from imageops.api.session_status import ACTIVE_LENGTH, ActiveOperation, Evidence, SessionStatus, StepStatus
-from imageops.api.status import ObjectReference, OperationStatus, Phase
+from imageops.api.session import LocalImages, SessionSpec
+from imageops.api.session_status import RUNS_LENGTH, FinishedRun, SessionStatus, StepStatus
+from imageops.api.status import Phase, Trigger
+from imageops.core import members as summary
 from imageops.core.conditions import State
-from imageops.core.effects import CreateChild, Decision, DeleteChild, WakeChildren, Write
+from imageops.core.effects import Decision, DeleteChild, WakeMembers, Write
+from imageops.core.expiry import expire
+from imageops.core.members import Member
 from imageops.core.operation import Parent
-from imageops.core.plan import CONTAINERD, PULL, PUSH, TAG, SessionName, child_name, child_spec, kinds_of
+from imageops.core.plan import Naming, kinds_of
 from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import Subject, Turn, finished, run_trigger
-
-_ENDED = frozenset({Phase.SUCCEEDED.value, Phase.FAILED.value, Phase.CANCELLED.value})
-SKIPPED = Reason.SKIPPED.value
-"""The phase of a step that was never started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """An operation that a Session owns."""
-
-    kind: str
-    name: str
-    uid: str
-    status: OperationStatus
+from imageops.core.steps import SKIPPED, Board, is_lost, is_running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +34,10 @@ class Session(Subject[SessionStatus]):
     name: str
     spec: SessionSpec | None
     """None when no model accepts it; `refusal` then says why."""
-    children: Sequence[Child] = ()
+    members: Sequence[Member] = ()
+    retry_failed_at: str | None = None
     foreign: frozenset[str] = frozenset()
-    """Names that objects of other owners hold, so that no child can have them."""
+    """Names that objects of other owners hold."""
     image_store: str | None = None
     """The image store of the daemon that the Session's operations use; None = not known yet."""
 
@@ -57,11 +49,17 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
         return Decision(status=turn.status, write=Write.NOTHING)
     trigger = run_trigger(session, turn.status)
     if trigger is not None:
-        turn.begin_run(trigger, steps=(), active=(), errors=(), evidence=(), statistics=None)
+        turn.begin(trigger)
+    elif turn.wants_retry():
+        turn.retry_failed()
     turn.observe()
-    turn.remove_former()
+    if session.spec is not None:
+        turn.remove_former(session.spec)
     if not finished(turn.status):
         turn.advance()
+        turn.sum_up()
+    if finished(turn.status) and session.spec is not None and all(one.finished for one in session.members):
+        expire(turn, session.spec.ttl_seconds_after_finished)
     return turn.result()
 
 
@@ -69,28 +67,59 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
 class _Turn(Turn[SessionStatus]):
     session: Session = field(kw_only=True)
 
-    # --- children
+    # --- runs
 
-    def name_of(self, step: str, kind: str) -> str:
-        identity = SessionName(self.session.name, self.session.uid)
-        names = (child_name(identity, step=step, run=self.status.run, kind=kind, attempt=n) for n in count())
-        return next(name for name in names if name not in self.session.foreign)
+    def begin(self, trigger: Trigger) -> None:
+        self.begin_run(
+            trigger,
+            last_handled_retry_failed_at=self.session.retry_failed_at or self.status.last_handled_retry_failed_at,
+            expiration_time=None,
+            steps=(),
+            active=(),
+            errors=(),
+            evidence=(),
+            statistics=None,
+        )
 
-    def children_of(self, step: Step) -> dict[str, Child]:
-        """Return the step's operations of this run, by kind."""
-        wanted = {(kind, self.name_of(step.name, kind)) for kind in kinds_of(step)}
-        return {child.kind: child for child in self.session.children if (child.kind, child.name) in wanted}
+    def wants_retry(self) -> bool:
+        token = self.session.retry_failed_at
+        return bool(token) and token != self.status.last_handled_retry_failed_at and finished(self.status)
 
-    def remove_former(self) -> None:
-        """Remove the operations of former runs and of steps that are gone."""
-        if self.session.spec is None:
+    def retry_failed(self) -> None:
+        """Go on with the same run: the steps that did not succeed are made again."""
+        self.set(last_handled_retry_failed_at=self.session.retry_failed_at)
+        if self.session.spec is None or not any(is_lost(row) for row in self.status.steps):
             return
-        own = {
-            (kind, self.name_of(step.name, kind)) for step in self.session.spec.steps for kind in kinds_of(step)
-        }
-        for child in self.session.children:
-            if (child.kind, child.name) not in own:
-                self.effects.append(DeleteChild(kind=child.kind, name=child.name, uid=child.uid))
+        board = self.board(self.session.spec)
+        board.look()
+        board.retry_failed()
+        self.set(
+            steps=tuple(board.rows[step.name] for step in self.session.spec.steps),
+            start_time=self.stamp,
+            completion_time=None,
+            expiration_time=None,
+            runs=tuple(done for done in self.status.runs if done.run != self.status.run),
+        )
+        self.state(State.PENDING, Reason.PENDING)
+
+    def board(self, spec: SessionSpec) -> Board:
+        naming = naming_of(self.session, self.status)
+        rows = {row.name: row for row in self.status.steps}
+        return Board(spec, naming, self.session.members, self.session.image_store, self.stamp, rows)
+
+    def members(self, spec: SessionSpec) -> Sequence[Member]:
+        """Return the operations that belong to this run: the steps' own, or all that joined."""
+        if not spec.steps:
+            return self.session.members
+        names = self.board(spec).names()
+        return [one for one in self.session.members if (one.kind, one.name) in names]
+
+    def remove_former(self, spec: SessionSpec) -> None:
+        """Remove operations of former runs, of former tries, and of steps that are gone."""
+        names = self.board(spec).names()
+        for one in self.session.members:
+            if one.owned and (one.kind, one.name) not in names:
+                self.effects.append(DeleteChild(kind=one.kind, name=one.name, uid=one.uid))
 
     # --- a run in progress
 
@@ -100,168 +129,149 @@ class _Turn(Turn[SessionStatus]):
             refusal = refusal or OperationError(Reason.INVALID_SPEC)
             self.end(State.FAILED, refusal.reason, refusal.message)
             return
-        before = {row.name: row for row in self.status.steps}
-        rows = [self.look(step, before.get(step.name)) for step in spec.steps]
-        stopping = self.stopping(spec)
-        if stopping is not None:
-            rows = [self.left(row, Phase.CANCELLED.value, Reason.CANCELLED) for row in rows]
-            self.tell_children()
-        elif spec.suspend:
-            self.tell_children()
-        elif self.session.image_store is None:
-            self.wait_for_daemon()
-            return
-        else:
-            self.come_back()
-            rows = self.schedule(spec, rows)
-        self.show(rows)
-        self.conclude(spec, rows, stopping)
-
-    def look(self, step: Step, before: StepStatus | None) -> StepStatus:
-        """Return how a step stands, as its operations tell it; the end of a step is final within its run."""
-        row = before or StepStatus(name=step.name, action=step.action_type.value)
-        if row.phase in _ENDED or row.phase == SKIPPED or row.start_time is None:
-            return row
-        children = self.children_of(step)
-        present = [children[kind] for kind in kinds_of(step) if kind in children]
-        if not present:
-            return row
-        latest = present[-1]
-        attempts = sum(child.status.attempts for child in present)
-        row = row.model_copy(update={"operation_ref": _ref(latest), "attempts": attempts})
-        if latest.status.phase in {Phase.FAILED, Phase.CANCELLED}:
-            reason = latest.status.error.reason if latest.status.error is not None else Reason.CANCELLED.value
-            return self.ended(row, latest.status.phase, reason)
-        if len(present) == len(kinds_of(step)) and latest.status.phase == Phase.SUCCEEDED:
-            return self.completed(step, row, children)
-        return row
-
-    def completed(self, step: Step, row: StepStatus, children: Mapping[str, Child]) -> StepStatus:
-        """Close a step whose operations all succeeded; a promotion also has to keep its promise."""
-        last = children[kinds_of(step)[-1]]
-        image = last.status.image
-        row = row.model_copy(update={"digest": image.digest if image is not None else None})
-        if not isinstance(step.action, PromoteAction):
-            return self.ended(row, Phase.SUCCEEDED, _reason_of(last.status))
-        evidence = _evidence(children)
-        self.set(evidence=(*self.status.evidence, evidence))
-        if step.action.digest_policy is DigestPolicy.REQUIRE and not evidence.digest_preserved:
-            return self.ended(row, Phase.FAILED, Reason.DIGEST_MISMATCH.value)
-        return self.ended(row, Phase.SUCCEEDED, Reason.PROMOTED.value)
-
-    def stopping(self, spec: SessionSpec) -> Reason | None:
-        """Say whether the run is to stop, and keep an eye on its deadline."""
+        stopping = stop_reason(spec, self.status, now=self.now)
         deadline = deadline_of(spec, self.status)
-        if deadline is not None and deadline > self.now:
+        if deadline is not None and stopping is None:
             self.wakes.append(deadline)
-        return stop_reason(spec, self.status, now=self.now)
+        if (stopping is not None or spec.suspend) and any(not one.finished for one in self.session.members):
+            self.effects.append(WakeMembers())
+        if not spec.suspend:
+            self.come_back()
+        if spec.steps:
+            self.advance_steps(spec, stopping)
+        else:
+            self.advance_open(spec, stopping)
 
-    def tell_children(self) -> None:
-        if any(child.status.completion_time is None for child in self.session.children):
-            self.effects.append(WakeChildren())
+    def advance_steps(self, spec: SessionSpec, stopping: Reason | None) -> None:
+        board = self.board(spec)
+        board.look()
+        if stopping is not None:
+            board.cancel_the_rest()
+        elif self.session.image_store is None:
+            self.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
+            self.wakes.append(self.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
+            return
+        elif not spec.suspend:
+            board.schedule()
+        self.effects.extend(board.creations)
+        rows = [board.rows[step.name] for step in spec.steps]
+        self.show_steps(rows)
+        open_rows = [row for row in rows if is_running(row) or row.phase == Phase.PENDING]
+        if open_rows:
+            self.show_state(spec, stopping, _tally(rows))
+            return
+        failed = any(row.phase in {Phase.FAILED, Phase.CANCELLED} for row in rows)
+        if stopping is not None and any(row.phase == Phase.CANCELLED for row in rows):
+            self.end(_stopped_state(stopping), stopping, stopping.sentence)
+        elif failed:
+            self.end(State.FAILED, Reason.STEP_FAILED, _failure(rows))
+        else:
+            self.end(State.SUCCEEDED, Reason.DRY_RUN_PASSED if spec.dry_run else Reason.COMPLETED, _tally(rows))
 
-    def wait_for_daemon(self) -> None:
-        """Wait until the daemon has said once how it keeps images: what a promotion needs depends on it."""
-        self.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
-        self.wakes.append(self.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
+    def advance_open(self, spec: SessionSpec, stopping: Reason | None) -> None:
+        members = self.session.members
+        busy = any(not one.finished for one in members)
+        if busy:
+            self.show_state(spec, stopping, None)
+            if stopping is None and not spec.suspend and not spec.closed:
+                self.state(State.OPEN, Reason.OPEN)
+            return
+        if stopping is not None:
+            self.end(_stopped_state(stopping), stopping, stopping.sentence)
+        elif spec.closed or self.idle_too_long(spec):
+            failed = [one for one in members if one.status.phase != Phase.SUCCEEDED]
+            if failed:
+                self.end(State.FAILED, Reason.MEMBER_FAILED, f"{len(failed)} of {len(members)} operations failed.")
+            else:
+                self.end(State.SUCCEEDED, Reason.COMPLETED, f"All {len(members)} operations succeeded.")
+        elif spec.suspend:
+            self.state(State.SUSPENDED, Reason.SUSPENDED)
+        else:
+            self.state(State.OPEN, Reason.OPEN)
 
-    # --- the order of steps
+    def idle_too_long(self, spec: SessionSpec) -> bool:
+        if spec.idle_timeout_seconds is None or spec.suspend:
+            return False
+        ends = [one.status.completion_time for one in self.session.members if one.status.completion_time is not None]
+        quiet_since = max([self.status.start_time or self.stamp, *ends])
+        closing = quiet_since + timedelta(seconds=spec.idle_timeout_seconds)
+        if self.now >= closing:
+            return True
+        self.wakes.append(closing)
+        return False
 
-    def schedule(self, spec: SessionSpec, rows: list[StepStatus]) -> list[StepStatus]:
-        """Start what may start, go on with what runs, and skip what can no longer run."""
-        result = {row.name: row for row in rows}
-        for step in spec.steps:
-            if _is_running(result[step.name]):
-                result[step.name] = self.go_on(spec, step, result[step.name])
-        for step in spec.steps:
-            row = result[step.name]
-            if row.start_time is not None or row.phase == SKIPPED:
-                continue
-            failed = sum(other.phase in {Phase.FAILED, Phase.CANCELLED} for other in result.values())
-            if failed > spec.max_failed_steps or any(_is_lost(result[name]) for name in step.run_after):
-                result[step.name] = self.left(row, SKIPPED, Reason.SKIPPED)
-                continue
-            running = sum(_is_running(other) for other in result.values())
-            ready = all(result[name].phase == Phase.SUCCEEDED for name in step.run_after)
-            if ready and running < spec.parallelism:
-                started = row.model_copy(update={"phase": Phase.RUNNING.value, "start_time": self.stamp})
-                result[step.name] = self.go_on(spec, step, started)
-        return [result[step.name] for step in spec.steps]
-
-    def go_on(self, spec: SessionSpec, step: Step, row: StepStatus) -> StepStatus:
-        """Create the operation that a started step needs next."""
-        children = self.children_of(step)
-        missing = next((kind for kind in kinds_of(step) if kind not in children), None)
-        former = {kind: child.status for kind, child in children.items()}
-        if missing is None or any(status.phase != Phase.SUCCEEDED for status in former.values()):
-            return row
-        if isinstance(step.action, PromoteAction):
-            if step.action.digest_policy is DigestPolicy.REQUIRE and self.session.image_store != CONTAINERD:
-                return self.ended(row, Phase.FAILED, Reason.ENGINE_UNSUPPORTED.value)
-        name = self.name_of(step.name, missing)
-        operation = child_spec(
-            spec,
-            step,
-            missing,
-            session=self.session.name,
-            former=former,
-            image_store=self.session.image_store,
-        )
-        self.effects.append(CreateChild(kind=missing, name=name, step=step.name, spec=operation))
-        return row.model_copy(update={"operation_ref": ObjectReference(kind=missing, name=name)})
-
-    def ended(self, row: StepStatus, phase: str, reason: str) -> StepStatus:
-        return row.model_copy(update={"phase": str(phase), "reason": reason, "completion_time": self.stamp})
-
-    def left(self, row: StepStatus, phase: str, reason: Reason) -> StepStatus:
-        """Close a step that was never started; any other stays as it is."""
-        if row.start_time is not None or row.phase in _ENDED or row.phase == SKIPPED:
-            return row
-        return self.ended(row, phase, reason.value)
+    def show_state(self, spec: SessionSpec, stopping: Reason | None, message: str | None) -> None:
+        """Show a run in progress."""
+        if spec.suspend and stopping is None:
+            self.state(State.SUSPENDED, Reason.SUSPENDED)
+        else:
+            self.state(State.RUNNING, Reason.RUNNING, message)
 
     # --- the whole
 
-    def show(self, rows: Sequence[StepStatus]) -> None:
+    def show_steps(self, rows: Sequence[StepStatus]) -> None:
         phases = [row.phase for row in rows]
-        running = [child for child in self.session.children if child.status.phase == Phase.RUNNING]
         self.set(
             steps=tuple(rows),
             total=len(rows),
-            pending=sum(row.phase == Phase.PENDING for row in rows),
-            running=sum(_is_running(row) for row in rows),
+            pending=phases.count(Phase.PENDING.value),
+            running=sum(is_running(row) for row in rows),
             succeeded=phases.count(Phase.SUCCEEDED.value),
             failed=phases.count(Phase.FAILED.value),
             cancelled=phases.count(Phase.CANCELLED.value),
             skipped=phases.count(SKIPPED),
-            active=tuple(_active(child) for child in running[:ACTIVE_LENGTH]),
         )
 
-    def conclude(self, spec: SessionSpec, rows: Sequence[StepStatus], stopping: Reason | None) -> None:
-        if any(_is_running(row) for row in rows) or any(row.phase == Phase.PENDING for row in rows):
-            if spec.suspend and stopping is None:
-                self.state(State.SUSPENDED, Reason.SUSPENDED)
-            elif any(row.start_time is not None for row in rows):
-                self.state(State.RUNNING, Reason.RUNNING, _tally(rows))
+    def sum_up(self) -> None:
+        """Bring the record of all operations up to date."""
+        spec = self.session.spec
+        if spec is None:
             return
-        failed = [row for row in rows if row.phase == Phase.FAILED]
-        if stopping is not None and any(row.phase == Phase.CANCELLED for row in rows):
-            self.end(State.CANCELLED if stopping is Reason.CANCELLED else State.FAILED, stopping, stopping.sentence)
-        elif failed or any(row.phase == Phase.CANCELLED for row in rows):
-            self.end(State.FAILED, Reason.STEP_FAILED, _failure(rows))
-        else:
-            self.end(State.SUCCEEDED, Reason.COMPLETED, _tally(rows))
+        members = self.members(spec)
+        if not spec.steps:
+            phases = [one.status.phase for one in members]
+            waiting = {Phase.PENDING.value, Phase.SUSPENDED.value}
+            self.set(
+                total=len(phases),
+                pending=sum(phase in waiting for phase in phases),
+                running=phases.count(Phase.RUNNING.value),
+                succeeded=phases.count(Phase.SUCCEEDED.value),
+                failed=phases.count(Phase.FAILED.value),
+                cancelled=phases.count(Phase.CANCELLED.value),
+            )
+        self.set(
+            active=summary.active(members),
+            errors=summary.errors(members, self.status.errors),
+            history=summary.history(members, self.status.history, limit=spec.history_limit),
+            statistics=summary.statistics(members),
+            evidence=summary.evidence(members),
+        )
 
     def end(self, state: State, reason: Reason, message: str) -> None:
-        self.set(completion_time=self.stamp, active=())
+        spec = self.session.spec
+        ttl = spec.ttl_seconds_after_finished if spec is not None and not self.session.managed else None
+        proof = summary.evidence(self.members(spec)) if spec is not None else ()
+        last = proof[-1] if proof else None
+        done = FinishedRun(
+            run=self.status.run,
+            completion_time=self.stamp,
+            phase=state.phase.value,
+            reason=reason.value,
+            source_digest=last.source_digest if last is not None else None,
+            target_digest=last.target_digest if last is not None else None,
+        )
+        self.set(
+            completion_time=self.stamp,
+            expiration_time=self.stamp + timedelta(seconds=ttl) if ttl is not None else None,
+            runs=(*self.status.runs, done)[-RUNS_LENGTH:],
+        )
         self.state(state, reason, message)
         self.event(reason, message, warning=state is not State.SUCCEEDED)
+        self.effects.append(WakeMembers())
 
     def result(self) -> Decision[SessionStatus]:
         return Decision(
-            status=self.status,
-            write=self.write(),
-            effects=tuple(self.effects),
-            wake_at=min(self.wakes, default=None),
+            status=self.status, write=self.write(), effects=tuple(self.effects), wake_at=min(self.wakes, default=None),
         )
 
     def write(self) -> Write:
@@ -269,6 +279,9 @@ class _Turn(Turn[SessionStatus]):
             return Write.NOTHING
         settled = finished(self.status) or self.status.phase in {Phase.SUSPENDED, Phase.PENDING}
         return Write.COMMIT if settled else Write.REPORT
+
+
+# --- what a Session demands of its operations
 
 
 def deadline_of(spec: SessionSpec, status: SessionStatus) -> datetime | None:
@@ -287,50 +300,60 @@ def stop_reason(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> R
     return Reason.DEADLINE_EXCEEDED if deadline is not None and now >= deadline else None
 
 
-def demands(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> Parent:
-    """Say what a Session demands of its operations; a deadline that has passed cancels them."""
-    return Parent(cancel=stop_reason(spec, status, now=now) is not None, suspend=spec.suspend)
+def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
+    """Say what a Session demands of one of its operations; a deadline that has passed cancels them.
 
+    Args:
+        session: The Session; its members are looked at only where it has limits.
+        owned: The name of the operation, if it is one of the Session's own; None if it joined.
+        now: The present.
 
-def _is_running(row: StepStatus) -> bool:
-    return row.start_time is not None and row.completion_time is None
-
-
-def _is_lost(row: StepStatus) -> bool:
-    return row.phase in {Phase.FAILED, Phase.CANCELLED} or row.phase == SKIPPED
-
-
-def _ref(child: Child) -> ObjectReference:
-    return ObjectReference(kind=child.kind, name=child.name)
-
-
-def _active(child: Child) -> ActiveOperation:
-    progress = child.status.progress
-    return ActiveOperation(
-        operation_ref=_ref(child),
-        stage=progress.stage if progress is not None else None,
-        percent=progress.percent if progress is not None else None,
+    """
+    spec, status = session.spec, session.status
+    if spec is None:
+        return Parent()
+    return Parent(
+        cancel=stop_reason(spec, status, now=now) is not None,
+        suspend=spec.suspend,
+        closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),
+        over_limit=_over_limit(spec, [one for one in session.members if one.finished]),
+        remove_image=owned is not None and owned in _unused(session, spec),
     )
 
 
-def _reason_of(status: OperationStatus) -> str:
-    return next((condition.reason for condition in status.conditions if condition.type == "Ready"), status.phase)
+def _unused(session: Session, spec: SessionSpec) -> set[str]:
+    """Return the operations of promotions that succeeded and are to keep nothing on the daemon."""
+    rows = {row.name: row for row in session.status.steps if row.phase == Phase.SUCCEEDED}
+    naming = naming_of(session, session.status)
+    return {
+        naming.name(step.name, kind, naming.attempt(step, rows[step.name].operation_ref))
+        for step in spec.steps
+        if step.name in rows and step.promote is not None and step.promote.local_images is LocalImages.DELETE
+        for kind in kinds_of(step)
+    }
 
 
-def _evidence(children: Mapping[str, Child]) -> Evidence:
-    """State what a promotion took and what arrived, each as a registry said it."""
-    pulled, tagged, pushed = children[PULL].status, children[TAG].status, children[PUSH].status
-    source = pulled.image.digest if pulled.image is not None else None
-    target = pushed.image.digest if pushed.image is not None else None
-    return Evidence(
-        source=pulled.reference or "",
-        target=pushed.reference or "",
-        image_id=tagged.image.id if tagged.image is not None else None,
-        source_digest=source,
-        target_digest=target,
-        digest_preserved=source is not None and source == target,
-        platforms=pushed.image.platforms if pushed.image is not None else (),
-    )
+def naming_of(session: Session, status: SessionStatus) -> Naming:
+    """Return what the names of the Session's operations are made of in its present run."""
+    return Naming(session.name, session.uid, status.run, session.foreign)
+
+
+def assumed(members: Iterable[Member]) -> frozenset[str]:
+    """Return the references that the finished operations of a dry run would have made."""
+    return frozenset(one.status.reference for one in members if one.finished and one.status.reference is not None)
+
+
+def _over_limit(spec: SessionSpec, ended: Sequence[Member]) -> bool:
+    limits = spec.limits
+    if limits is None:
+        return False
+    if limits.operations is not None and len(ended) >= limits.operations:
+        return True
+    return limits.transfer_size is not None and summary.transferred(ended) >= parse_quantity(limits.transfer_size)
+
+
+def _stopped_state(reason: Reason) -> State:
+    return State.CANCELLED if reason is Reason.CANCELLED else State.FAILED
 
 
 def _tally(rows: Sequence[StepStatus]) -> str:

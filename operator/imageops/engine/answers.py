@@ -6,22 +6,19 @@ A field that is missing or of another type counts as not said; only what an answ
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.engine import platforms
 from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _KINDS = frozenset({"image", "attestation", "unknown"})
 _SNAPSHOTTER = ["driver-type", "io.containerd.snapshotter.v1"]
 """The line of `DriverStatus` by which a daemon with the containerd image store shows itself."""
 
-Answer = dict[str, object]
+Answer = Mapping[str, object]
 
 
 def daemon_info(name: str, version: Answer, info: Answer) -> DaemonInfo:
@@ -114,25 +111,25 @@ def remote_image(answer: Answer) -> RemoteImage:
     )
 
 
-def _platform(value: Mapping[str, object]) -> str | None:
+def _platform(value: Answer) -> str | None:
     return platforms.join(_text(value, "os"), _text(value, "architecture"), _text(value, "variant"))
 
 
-def _text(answer: Mapping[str, object], name: str) -> str:
+def _text(answer: Answer, name: str) -> str:
     value = answer.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _texts(answer: Mapping[str, object], name: str) -> tuple[str, ...]:
+def _texts(answer: Answer, name: str) -> tuple[str, ...]:
     value = answer.get(name)
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
-def _object(answer: Mapping[str, object], name: str) -> Answer:
+def _object(answer: Answer, name: str) -> Answer:
     value = answer.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _count(answer: Mapping[str, object], name: str) -> int:
+def _count(answer: Answer, name: str) -> int:
     value = answer.get(name)
     return value if type(value) is int and value >= 0 else 0

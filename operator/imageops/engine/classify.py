@@ -67,8 +67,6 @@ _RULES = (
         r"invalid repository name",
         r"repository name must (?:be lowercase|be canonical|not be longer|have at least)",
         r"refusing to create (?:a tag with a digest|an ambiguous tag)",
-        r"invalid checksum digest",
-        r"unsupported digest algorithm",
         r"cannot push a digest reference",
     ),
     _rule(
@@ -147,7 +145,8 @@ _RULES = (
         r"(?:image config|manifest) verification failed for digest",
         r"layers from manifest don't match image configuration",
         r"unexpected commit digest",
-        r"digest (?:mismatch|did not match)",
+        r"got digest .{1,160}, expected ",
+        r"digest (?:mismatch|did not match|invalid)",
     ),
     _rule(
         Reason.REGISTRY_UNAVAILABLE,
@@ -173,8 +172,9 @@ _RULES = (
         r"authentication required",
         r"\bunauthorized\b",
         r"incorrect username or password",
-        r"\bdenied\b",
-        r"access forbidden",
+        r"denied\b",
+        r"\bforbidden\b",
+        r"\bnot authorized\b",
         r"insufficient_scope",
         r"authorization (?:failed|required)",
         r"\b(?:status:?|HTTP|URL:) 40[13]\b",
@@ -211,6 +211,7 @@ _RULES = (
         # An answer that is none: a proxy's page, or a body cut short.
         r"looking for beginning of (?:value|object key string)",
         r"unexpected end of JSON input",
+        r"invalid checksum digest",
         r"received unexpected HTTP status",
     ),
 )

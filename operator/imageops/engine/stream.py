@@ -149,7 +149,7 @@ def _error(record: Mapping[str, object]) -> str | None:
     detail = record.get("errorDetail")
     if isinstance(detail, dict):
         return _text(detail.get("message")) or ""
-    # Engines before API 1.4x send `error` beside `errorDetail`; alone it would be an unknown engine's error, still one.
+    # Both engines send `error` beside `errorDetail`. Alone it is no engine's that is known, but still an error.
     return None if detail is None and record.get("error") is None else _text(record.get("error")) or ""
 
 

@@ -15,7 +15,7 @@ from imageops.cluster.status_writer import StatusWriter
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.controller import Controller, Performer
 from imageops.runtime.counting import MetricsWatcher
-from imageops.runtime.daemons import Daemons
+from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.objects import ObjectStore
 from imageops.runtime.performers import OperationPerformer, SessionPerformer
 from imageops.runtime.settings import Settings
@@ -90,13 +90,27 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
     watcher = MetricsWatcher(metrics)
     store = ObjectStore()
     events = EventRecorder(api)
-    engines = {name: DockerEngine(name, address) for name, address in settings.daemons.items()}
+    engines = {
+        name: DockerEngine(name, address, max_transfers=settings.max_transfers)
+        for name, address in settings.daemons.items()
+    }
+    limits = Limits(
+        transfers=settings.max_transfers,
+        registry_rate=settings.registry_rate,
+        registry_burst=2 * settings.registry_rate,
+    )
     controller: Controller
 
     def observe(kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
         controller.observe(kind, event_type, body)
 
-    daemons = Daemons(engines, settings.default_daemon, lambda name: controller.daemon_returned(name))
+    daemons = Daemons(
+        engines=engines,
+        default=settings.default_daemon,
+        returned=lambda name: controller.daemon_returned(name),
+        next_one=lambda uid: controller.wake_by_uid(uid),
+        limits=limits,
+    )
     writer = StatusWriter(
         api, written=lambda key, status, stored: controller.written(key, status, stored), counted=watcher.wrote,
     )
@@ -110,16 +124,18 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
         events=events,
         performers=performers | {SESSION: sessions},
         watcher=watcher,
+        left=daemons.forget,
     )
     health.daemons = daemons
     metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
-    async with _background(daemons.watch(), events.run()):
+    async with _background(daemons.watch(), events.run()) as end_background:
         ready = asyncio.Event()
         watching = asyncio.create_task(_note_ready(ready, health))
 
         async def drain() -> None:
             await controller.drain(DRAIN_SECONDS)
             await writer.close()
+            await end_background()  # kopf would wait 5 s for tasks that go on
 
         try:
             await watch(observe=observe, drain=drain, kubeconfig=settings.kubeconfig, ready=ready)
@@ -136,15 +152,19 @@ async def _note_ready(ready: asyncio.Event, health: _Health) -> None:
 
 
 @asynccontextmanager
-async def _background(*work: Any) -> AsyncIterator[None]:
-    """Run coroutines beside the operator; they end with it."""
+async def _background(*work: Any) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Run coroutines beside the operator; they end with it, or when what this gives is called."""
     tasks = [asyncio.create_task(each) for each in work]
-    try:
-        yield
-    finally:
+
+    async def end() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        yield end
+    finally:
+        await end()
 
 
 async def _wait_for_kinds(api: ApiServer) -> None:

@@ -11,10 +11,14 @@ from imageops.access.resolution import ChosenCredential, CredentialSource, resol
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
+from imageops.api.status import Trigger
 from imageops.cluster.secrets import NamespaceSecrets
+from imageops.core.effects import Purpose
+from imageops.core.existing import policy_of_run
 from imageops.core.outcome import Attempt, Outcome
 from imageops.core.progress import ProgressTracker
 from imageops.tools.execution import Execution
+from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.push import PushArguments, PushTool
 from imageops.tools.surroundings import Daemon
@@ -35,33 +39,61 @@ class OperationCredentials:
         return await resolve(host, own=self.own, session=self.session, reader=self.secrets)
 
 
-def tool_for(
-    spec: OperationSpec, daemon: Daemon, credentials: OperationCredentials,
-) -> tuple[Tool[Any, Any], Any]:
-    """Return the tool that performs an operation, and its arguments."""
+def arguments_of(
+    spec: OperationSpec, *, trigger: str = Trigger.SPEC, assumed: frozenset[str] = frozenset(),
+) -> PullArguments | PushArguments | TagArguments:
+    """Return what the tool of an operation is asked for.
+
+    Args:
+        spec: The spec, which has passed both gates.
+        trigger: What started the run.
+        assumed: In a dry run, references that earlier steps of the Session would have made.
+
+    """
     match spec:
         case ImagePullSpec():
-            return PullTool(daemon, credentials), PullArguments(
+            return PullArguments(
                 reference=Reference.parse(spec.image),
                 platform=next(iter(spec.platforms), None),
-                policy=spec.image_pull_policy,
+                policy=policy_of_run(spec.image_pull_policy, trigger),
+                dry_run=spec.dry_run,
             )
         case ImagePushSpec():
-            return PushTool(daemon, credentials), PushArguments(
+            return PushArguments(
                 reference=Reference.parse(spec.image),
                 platform=next(iter(spec.platforms), None),
                 if_exists=spec.if_exists,
                 required_digest=spec.preconditions.digest if spec.preconditions is not None else None,
+                dry_run=spec.dry_run,
+                assumed=assumed,
             )
         case ImageTagSpec():
-            return TagTool(daemon), TagArguments(
+            return TagArguments(
                 source=parse_image_id(spec.source) or str(Reference.parse(spec.source)),
                 target=Reference.parse(spec.target),
                 if_exists=spec.if_exists,
                 preconditions=spec.preconditions,
+                dry_run=spec.dry_run,
+                assumed=assumed,
             )
         case _:
             raise TypeError(type(spec).__name__)
+
+
+def tool_of(
+    arguments: PullArguments | PushArguments | TagArguments,
+    daemon: Daemon,
+    credentials: OperationCredentials,
+    requester: Requester,
+) -> Tool[Any, Any]:
+    """Return the tool that does what is asked for."""
+    match arguments:
+        case PullArguments():
+            return PullTool(daemon, credentials, requester)
+        case PushArguments():
+            return PushTool(daemon, credentials, requester)
+        case TagArguments():
+            return TagTool(daemon)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +103,7 @@ class RunningAttempt:
     run: int
     number: int
     started_at: datetime
+    purpose: Purpose
     changed: Callable[[], None]
     """Called when there is something new to decide on before the end."""
     finished: Callable[[Outcome], None]
@@ -106,13 +139,14 @@ class RunningAttempt:
         """Return the attempt as it stands, for a decision."""
         execution = self._execution
         if execution is None:
-            return Attempt(run=self.run, number=self.number, started=self.started_at)
+            return Attempt(run=self.run, number=self.number, started=self.started_at, purpose=self.purpose)
         return Attempt(
             run=self.run,
             number=self.number,
             started=self.started_at,
+            purpose=self.purpose,
             facts=execution.facts,
-            progress=self.tracker.snapshot(time.monotonic(), written_at=now.replace(microsecond=0)),
+            progress=execution.progress.snapshot(time.monotonic(), written_at=now.replace(microsecond=0)),
             checkpoint=self._checkpoint is not None,
             stopping=execution.stopping,
             outcome=self.outcome,

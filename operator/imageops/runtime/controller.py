@@ -22,15 +22,17 @@ from imageops.core.effects import (
     CreateChild,
     Decision,
     DeleteChild,
+    DeleteSelf,
     Effect,
     PassCheckpoint,
     RecordEvent,
+    SetFinalizer,
     StartAttempt,
     StopAttempt,
-    WakeChildren,
+    WakeMembers,
     Write,
 )
-from imageops.runtime.objects import Entry, ObjectStore, is_newer, read, read_status
+from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, is_newer, read, read_status
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -75,9 +77,11 @@ class Controller:
         events: EventRecorder,
         performers: Mapping[Kind, Performer],
         watcher: Watcher,
+        left: Callable[[str], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Put the parts together."""
+        """Put the parts together; `left` is told the uid of every object that is gone."""
+        self._left = left
         self._api = api
         self._store = store
         self._writer = writer
@@ -112,6 +116,12 @@ class Controller:
         if entry.worker is None and not entry.gone:
             entry.worker = asyncio.create_task(self._work(entry), name=f"work {entry.key}")
 
+    def wake_by_uid(self, uid: str) -> None:
+        """Have an object looked at, if it is still there."""
+        entry = self._store.get(uid)
+        if entry is not None:
+            self.wake(entry)
+
     def daemon_returned(self, name: str) -> None:
         """Look at everything that waits: a daemon answers again."""
         logger.debug("looking at all waiting objects: daemon %s is back", name)
@@ -130,7 +140,7 @@ class Controller:
             self._absorb(entry, stored)
         if entry.reading.generation != status.observed_generation:
             self.wake(entry)
-        self._wake_owners(entry)
+        self._wake_session(entry)
 
     async def drain(self, seconds: float) -> None:
         """Stop taking work, close the daemon calls, and write what they came to; give up after so many seconds."""
@@ -161,10 +171,11 @@ class Controller:
             status=status,
             written=status,
             written_wire=wire,
+            looked_at=self._clock(),
         )
         self._store.add(entry)
         self.wake(entry)
-        self._wake_owners(entry)
+        self._wake_session(entry)
         return entry
 
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
@@ -188,18 +199,18 @@ class Controller:
             entry.timer.cancel()
         if entry.attempt is not None:
             entry.attempt.stop(Reason.CANCELLED)
+        self._left(entry.key.uid)
 
     def _forget(self, entry: Entry) -> None:
         self._abandon(entry)
         self._store.remove(entry)
         self._writer.forget(entry.key.uid)
-        self._wake_owners(entry)
+        self._wake_session(entry)
 
-    def _wake_owners(self, entry: Entry) -> None:
-        for owner in entry.reading.owners:
-            session = self._store.get(owner)
-            if session is not None:
-                self.wake(session)
+    def _wake_session(self, entry: Entry) -> None:
+        session = self._store.session_of(entry)
+        if session is not None:
+            self.wake(session)
 
     # --- the loop
 
@@ -308,14 +319,39 @@ class Controller:
                     entry.attempt.pass_checkpoint()
             case RecordEvent(warning=warning, reason=reason, message=message):
                 self._events.record(entry.key, reason, message, warning=warning)
-            case WakeChildren():
-                for child in self._store.children(entry):
-                    self.wake(child)
+            case WakeMembers():
+                for member in self._store.members(entry):
+                    self.wake(member)
+            case SetFinalizer(present=present):
+                await self._set_finalizer(entry, present=present)
+            case DeleteSelf():
+                await self._api.delete(entry.key.path, uid=entry.key.uid)
             case CreateChild():
                 await self._create_child(entry, effect)
             case DeleteChild(kind=kind, name=name, uid=uid):
                 path = f"{collection(OPERATION_KINDS[kind], entry.key.namespace)}/{name}"
                 await self._api.delete(path, uid=uid)
+
+    async def _set_finalizer(self, entry: Entry, *, present: bool) -> None:
+        """Add or take away our own finalizer, on exactly the object and version that was decided on."""
+        body = await self._api.get(entry.key.path)
+        metadata = body["metadata"]
+        others = [name for name in metadata.get("finalizers") or () if name != FINALIZER]
+        wanted = [*others, FINALIZER] if present else others
+        test = [
+            {"op": "test", "path": f"/metadata/{name}", "value": metadata[name]} for name in ("uid", "resourceVersion")
+        ]
+        try:
+            stored = await self._api.patch(
+                entry.key.path, [*test, {"op": "add", "path": "/metadata/finalizers", "value": wanted}],
+            )
+        except ApiError as error:
+            if not (error.stale or error.not_found):
+                raise
+            entry.dirty = not error.not_found
+            return
+        self._absorb(entry, stored)
+        entry.dirty = True
 
     async def _create_child(self, session: Entry, child: CreateChild) -> None:
         kind, key = OPERATION_KINDS[child.kind], session.key

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
+from imageops.core.slots import FairSlots
 from imageops.engine.protocol import DaemonInfo, ImageEngine
+from imageops.tools.limits import RegistryBudgets, TransferSlots
 from imageops.tools.surroundings import Daemon
 
 logger = logging.getLogger("imageops.runtime")
@@ -17,6 +20,18 @@ RETURN_CHECK_SECONDS = 1.0
 """Between looks at a daemon that does not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What daemons and registries are asked to bear."""
+
+    transfers: int
+    """Pulls and pushes that may run on one daemon at the same time."""
+    registry_rate: float
+    """Operations per second that may turn to one registry with one credential."""
+    registry_burst: float
+    """Such operations that may start at once after a quiet time."""
+
+
 @dataclass(slots=True)
 class Daemons:
     """All daemons by name."""
@@ -25,6 +40,9 @@ class Daemons:
     default: str
     returned: Callable[[str], None]
     """Called with the name of a daemon that answers again, or for the first time."""
+    next_one: Callable[[str], None]
+    """Called with the uid of an object for which a place for its transfer has become free."""
+    limits: Limits
     _known: dict[str, DaemonInfo] = field(default_factory=dict)
     """Who each daemon was when it answered last."""
     _up: set[str] = field(default_factory=set)
@@ -34,7 +52,11 @@ class Daemons:
 
     def __post_init__(self) -> None:
         """Make what the users of each daemon share."""
-        self._daemons = {name: Daemon(engine) for name, engine in self.engines.items()}
+        budgets = RegistryBudgets(self.limits.registry_rate, self.limits.registry_burst)
+        self._daemons = {
+            name: Daemon(engine, TransferSlots(FairSlots(self.limits.transfers), self.next_one), budgets)
+            for name, engine in self.engines.items()
+        }
         self._look_now = {name: asyncio.Event() for name in self.engines}
 
     def daemon(self, name: str | None) -> Daemon:
@@ -49,6 +71,26 @@ class Daemons:
     def is_up(self, name: str | None) -> bool:
         """Tell whether a daemon answered the last look."""
         return (name or self.default) in self._up
+
+    def arrived(self, name: str | None, uid: str) -> frozenset[Reason]:
+        """Return the reasons for which an object need not wait any longer."""
+        present = set()
+        if self.is_up(name):
+            present.add(Reason.DAEMON_UNAVAILABLE)
+        if self.daemon(name).transfers.has_place(uid):
+            present.add(Reason.THROTTLED)
+        return frozenset(present)
+
+    def unused(self, uid: str) -> None:
+        """Pass on the places that an object has not made use of."""
+        for daemon in self._daemons.values():
+            if daemon.transfers.has_place(uid):
+                daemon.transfers.withdraw(uid)
+
+    def forget(self, uid: str) -> None:
+        """Take an object that is gone out of all queues."""
+        for daemon in self._daemons.values():
+            daemon.transfers.withdraw(uid)
 
     def suspect(self, name: str | None) -> None:
         """Take a daemon for away until the next look, which is now: somebody found it so."""

@@ -4,12 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from imageops.api.admission import check, parse_spec
 from imageops.api.base import SpecModel
 from imageops.api.errors import OperationError
-from imageops.api.kinds import REQUESTED_AT, SESSION, Kind
+from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, REQUESTED_AT, RETRY_FAILED_AT, SESSION, Kind
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.references import Reference, parse_image_id
 from imageops.api.session import SessionSpec
@@ -17,7 +18,15 @@ from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
 from imageops.core.spechash import RunnableSpec, SpecHash
-from imageops.runtime.attempts import RunningAttempt
+from imageops.runtime.attempts import RunningAttempt, arguments_of
+
+
+FINALIZER = f"{GROUP}/image"
+"""The operator's own finalizer: an image is to be removed before its object goes."""
+MANAGED_ANNOTATIONS = frozenset({"argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"})
+MANAGED_LABELS = frozenset({"kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"})
+"""Marks of tools that make an object again when it is gone."""
+TOOL_NAMES = {IMAGE_PULL: "pull", IMAGE_PUSH: "push", IMAGE_TAG: "tag"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +41,15 @@ class Reading:
     error: OperationError | None
     spec_hash: SpecHash
     references: Mapping[str, str]
+    tool: str
+    """The name of the tool that performs the operation; empty for a Session."""
+    arguments: Mapping[str, str]
+    """What the tool is asked for, as it may be put on record."""
     session_name: str | None
+    retry_failed_at: str | None
+    managed: bool
+    finalizer: bool
+    deleted_at: datetime | None
     people: tuple[Any, ...]
     """What of the metadata this was read from."""
 
@@ -42,7 +59,7 @@ class Reading:
 
 
 def _people(metadata: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("generation", "annotations", "deletionTimestamp", "ownerReferences")
+    names = ("generation", "annotations", "labels", "deletionTimestamp", "ownerReferences", "finalizers")
     return tuple(metadata.get(name) for name in names)
 
 
@@ -63,6 +80,8 @@ class Entry:
     dirty: bool = False
     gone: bool = False
     worker: "asyncio.Task[None] | None" = None
+    looked_at: datetime | None = None
+    """When this process first saw it, or looked last whether its image still is what it was."""
     children_listed: bool = False
     foreign: set[str] = field(default_factory=set)
     """Names its children cannot have: objects of other owners hold them."""
@@ -89,10 +108,18 @@ def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
         error = refusal
         spec_hash = SpecHash.of(spec) if spec is not None else SpecHash.of_refused(raw_spec)
     session = raw_spec.get("sessionRef")
+    annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
+    deleted_at = metadata.get("deletionTimestamp")
     return Reading(
         generation=metadata.get("generation", 0),
-        requested_at=(metadata.get("annotations") or {}).get(REQUESTED_AT),
-        deleting="deletionTimestamp" in metadata,
+        requested_at=annotations.get(REQUESTED_AT),
+        retry_failed_at=annotations.get(RETRY_FAILED_AT),
+        managed=not (MANAGED_ANNOTATIONS.isdisjoint(annotations) and MANAGED_LABELS.isdisjoint(labels)),
+        finalizer=FINALIZER in (metadata.get("finalizers") or ()),
+        deleting=deleted_at is not None,
+        deleted_at=datetime.fromisoformat(deleted_at) if deleted_at is not None else None,
+        tool=TOOL_NAMES.get(kind, ""),
+        arguments=arguments_of(spec).shown() if isinstance(spec, OperationSpec) and error is None else {},
         owners=frozenset(owner.get("uid", "") for owner in metadata.get("ownerReferences") or ()),
         spec=spec,
         error=error,
@@ -130,13 +157,13 @@ def _references(spec: RunnableSpec) -> dict[str, str]:
 
 
 class ObjectStore:
-    """All objects, by uid, by name, and by the Session that owns them."""
+    """All objects, by uid, and operations by the Session they belong to."""
 
     def __init__(self) -> None:
         """Make an empty store."""
         self._by_uid: dict[str, Entry] = {}
         self._sessions: dict[tuple[str, str], Entry] = {}
-        self._children: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+        self._members: defaultdict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._by_uid.values()))
@@ -149,9 +176,14 @@ class ObjectStore:
         """Return a Session by name."""
         return self._sessions.get((namespace, name))
 
-    def children(self, session: Entry) -> list[Entry]:
-        """Return the operations that a Session owns."""
-        return list(self._children[session.key.uid].values()) if session.key.uid in self._children else []
+    def members(self, session: Entry) -> list[Entry]:
+        """Return the operations that name a Session: its own, and those that joined."""
+        return list(self._members.get((session.key.namespace, session.key.name), {}).values())
+
+    def session_of(self, entry: Entry) -> Entry | None:
+        """Return the Session that an operation names."""
+        name = entry.reading.session_name
+        return self.session(entry.key.namespace, name) if name is not None else None
 
     def add(self, entry: Entry) -> None:
         """Keep an object."""
@@ -159,8 +191,8 @@ class ObjectStore:
         self._by_uid[key.uid] = entry
         if key.kind is SESSION:
             self._sessions[key.namespace, key.name] = entry
-        for owner in entry.reading.owners:
-            self._children[owner][key.uid] = entry
+        if entry.reading.session_name is not None:
+            self._members[key.namespace, entry.reading.session_name][key.uid] = entry
 
     def remove(self, entry: Entry) -> None:
         """Forget an object."""
@@ -168,12 +200,8 @@ class ObjectStore:
         self._by_uid.pop(key.uid, None)
         if self._sessions.get((key.namespace, key.name)) is entry:
             del self._sessions[key.namespace, key.name]
-        for owner in entry.reading.owners:
-            siblings = self._children.get(owner)
-            if siblings is not None:
-                siblings.pop(key.uid, None)
-                if not siblings:
-                    del self._children[owner]
+        if entry.reading.session_name is not None:
+            self._members[key.namespace, entry.reading.session_name].pop(key.uid, None)
 
 
 def is_newer(resource_version: str, than: str) -> bool:

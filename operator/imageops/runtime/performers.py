@@ -1,28 +1,37 @@
 """Give `core` what it decides by, for each kind of object, and start the attempts it asks for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from imageops.access.resolution import CredentialSource
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
-from imageops.api.operations import OperationSpec
+from imageops.api.operations import ImagePullSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
+from imageops.api.references import Reference
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
-from imageops.api.status import OperationStatus
+from imageops.api.status import OperationStatus, Trigger
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
-from imageops.core.effects import Decision, StartAttempt
+from imageops.core import history
+from imageops.core.attempts import Operation
+from imageops.core.effects import Decision, Purpose, StartAttempt
+from imageops.core.members import Member
+from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Outcome
-from imageops.core.operation import Operation, Parent, decide
 from imageops.core.refusal import refusal
-from imageops.core.session import Child, Session, decide_session, demands
-from imageops.runtime.attempts import OperationCredentials, RunningAttempt, tool_for
+from imageops.core.session import Session, assumed, decide_session, demands
+from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import Entry, ObjectStore
+from imageops.tools.check import CheckTool
+from imageops.tools.limits import Requester
+from imageops.tools.pull import PullTool
+from imageops.tools.removal import RemovalArguments, RemovalTool
+from imageops.tools.tool import Tool
 
 _DAEMON_AWAY = frozenset({Reason.DAEMON_UNAVAILABLE, Reason.DAEMON_CONNECTION_LOST})
 
@@ -57,7 +66,9 @@ class OperationPerformer:
         parent = await self._parent(entry, now)
         error = reading.error
         if error is None and isinstance(spec, OperationSpec):
-            error = refusal(spec, daemons=self.daemons.engines, in_session=self._is_owned(entry))
+            error = refusal(spec, daemons=self.daemons.engines)
+        configured = error is None and isinstance(spec, OperationSpec)
+        leaves = parent is not None and parent.remove_image
         operation = Operation(
             uid=entry.key.uid,
             generation=reading.generation,
@@ -65,28 +76,32 @@ class OperationPerformer:
             refusal=error,
             requested_at=reading.requested_at,
             deleting=reading.deleting,
+            managed=reading.managed,
             status=entry.status,
             written=entry.written,
             kind=entry.key.kind.kind,
             spec=spec,
             references=reading.references,
-            daemon_up=error is None and self.daemons.is_up(spec.daemon_name),
+            arrived=self.daemons.arrived(spec.daemon_name, entry.key.uid) if configured else frozenset(),
+            finalizer=reading.finalizer,
+            deleted_at=reading.deleted_at,
+            looked_at=entry.looked_at,
+            held_by_others=self._is_held_by_others(entry) if reading.deleting or leaves else False,
         )
         attempt = entry.attempt.view(now) if entry.attempt is not None else None
         if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
             self.daemons.suspect(spec.daemon_name)
-        return decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
+        decision = decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
+        if not any(isinstance(effect, StartAttempt) for effect in decision.effects) and entry.attempt is None:
+            self.daemons.unused(entry.key.uid)
+        return decision
 
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
         """Begin an attempt."""
         spec: OperationSpec = entry.spec
-        session = self.store.session(entry.key.namespace, spec.session_ref.name) if spec.session_ref else None
-        credentials = OperationCredentials(
-            secrets=NamespaceSecrets(self.api, entry.key.namespace),
-            own=_source(spec),
-            session=_source(session.spec) if session is not None else CredentialSource(),
-        )
-        tool, arguments = tool_for(spec, self.daemons.daemon(spec.daemon_name), credentials)
+        tool, arguments = self._tool(entry, spec, effect.purpose)
+        if effect.purpose is not Purpose.RUN:
+            entry.looked_at = now
         kind = entry.key.kind
 
         def ended(outcome: Outcome) -> None:
@@ -94,15 +109,39 @@ class OperationPerformer:
             changed()
 
         self.counter.attempt_started(kind)
-        entry.attempt = RunningAttempt(effect.run, effect.number, now, changed, ended)
+        entry.attempt = RunningAttempt(effect.run, effect.number, now, effect.purpose, changed, ended)
         entry.attempt.start(tool, arguments)
+
+    def _tool(self, entry: Entry, spec: OperationSpec, purpose: Purpose) -> tuple[Tool[Any, Any], Any]:
+        """Return the tool for a purpose, with its arguments."""
+        daemon = self.daemons.daemon(spec.daemon_name)
+        session = self.store.session_of(entry)
+        credentials = OperationCredentials(
+            secrets=NamespaceSecrets(self.api, entry.key.namespace),
+            own=_source(spec),
+            session=_source(session.spec) if session is not None else CredentialSource(),
+        )
+        status: OperationStatus = entry.status
+        newest = history.newest(status)
+        arguments = arguments_of(
+            spec,
+            trigger=newest.trigger if newest is not None else Trigger.SPEC,
+            assumed=self._assumed(entry),
+        )
+        tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace))
+        if purpose is Purpose.CHECK and isinstance(tool, PullTool):
+            return CheckTool(tool, status.image.digest if status.image is not None else None), arguments
+        if purpose is Purpose.REMOVAL and status.reference is not None:
+            image_id = status.image.id if status.image is not None else None
+            return RemovalTool(daemon), RemovalArguments(reference=Reference.parse(status.reference), image_id=image_id)
+        return tool, arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
         """Return what the Session of an operation demands; one not seen yet is looked up."""
         name = entry.reading.session_name
         if name is None:
             return None
-        session = self.store.session(entry.key.namespace, name)
+        session = self.store.session_of(entry)
         if session is None:
             try:
                 body = await self.api.get(f"{collection(SESSION, entry.key.namespace)}/{name}")
@@ -111,18 +150,32 @@ class OperationPerformer:
                     return Parent(missing=True)
                 raise
             self.observe(SESSION, None, body)
-            session = self.store.session(entry.key.namespace, name)
+            session = self.store.session_of(entry)
         if session is None:
             return Parent(missing=True)
         spec = session.spec
-        if not isinstance(spec, SessionSpec):
-            return Parent()
-        return demands(spec, session.status, now=now)
+        bounded = isinstance(spec, SessionSpec) and spec.limits is not None
+        others = [one for one in self.store.members(session) if one is not entry] if bounded else []
+        owned = entry.key.name if session.key.uid in entry.reading.owners else None
+        return demands(session_of(session, others), owned=owned, now=now)
 
-    def _is_owned(self, entry: Entry) -> bool:
-        name = entry.reading.session_name
-        session = self.store.session(entry.key.namespace, name) if name is not None else None
-        return session is not None and session.key.uid in entry.reading.owners
+    def _assumed(self, entry: Entry) -> frozenset[str]:
+        session = self.store.session_of(entry)
+        if session is None or not entry.spec.dry_run:
+            return frozenset()
+        return assumed(member_of(one, session) for one in self.store.members(session))
+
+    def _is_held_by_others(self, entry: Entry) -> bool:
+        """Tell whether another object asks for the image on the same daemon."""
+        daemon = entry.status.daemon.name if entry.status.daemon is not None else None
+        return any(
+            one is not entry
+            and not one.reading.deleting
+            and isinstance(one.spec, ImagePullSpec | ImageTagSpec)
+            and one.reading.references.get("reference") == entry.status.reference
+            and (one.spec.daemon_name or self.daemons.default) == daemon
+            for one in self.store
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,26 +194,10 @@ class SessionPerformer:
         reading, spec = entry.reading, entry.spec
         error = reading.error
         if error is None and isinstance(spec, SessionSpec):
-            error = refusal(spec, daemons=self.daemons.engines, in_session=False)
-        session = Session(
-            uid=entry.key.uid,
-            generation=reading.generation,
-            spec_hash=reading.spec_hash,
-            refusal=error,
-            requested_at=reading.requested_at,
-            deleting=reading.deleting,
-            status=entry.status,
-            written=entry.written,
-            name=entry.key.name,
-            spec=spec,
-            children=[
-                Child(child.key.kind.kind, child.key.name, child.key.uid, child.written)
-                for child in self.store.children(entry)
-                if not child.reading.deleting
-            ],
-            foreign=frozenset(entry.foreign),
-            image_store=self.daemons.image_store(spec.daemon_name) if isinstance(spec, SessionSpec) else None,
-        )
+            error = refusal(spec, daemons=self.daemons.engines)
+        members = [one for one in self.store.members(entry) if not one.reading.deleting]
+        store = self.daemons.image_store(spec.daemon_name) if error is None and spec is not None else None
+        session = replace(session_of(entry, members), refusal=error, image_store=store)
         return decide_session(session, now=now)
 
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
@@ -179,6 +216,40 @@ class SessionPerformer:
                 for body in listed.get("items") or ():
                     self.observe(kind, None, body)
         entry.children_listed = True
+
+
+def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
+    """Return a Session with some of its operations."""
+    reading = entry.reading
+    return Session(
+        uid=entry.key.uid,
+        generation=reading.generation,
+        spec_hash=reading.spec_hash,
+        refusal=reading.error,
+        requested_at=reading.requested_at,
+        deleting=reading.deleting,
+        managed=reading.managed,
+        status=entry.status,
+        written=entry.written,
+        name=entry.key.name,
+        spec=entry.spec,
+        members=[member_of(one, entry) for one in members],
+        retry_failed_at=reading.retry_failed_at,
+        foreign=frozenset(entry.foreign),
+    )
+
+
+def member_of(entry: Entry, session: Entry) -> Member:
+    """Return an operation as its Session sees it: as the API server holds it."""
+    return Member(
+        kind=entry.key.kind.kind,
+        name=entry.key.name,
+        uid=entry.key.uid,
+        status=entry.written,
+        owned=session.key.uid in entry.reading.owners,
+        tool=entry.reading.tool,
+        arguments=entry.reading.arguments,
+    )
 
 
 def _source(spec: OperationSpec | SessionSpec | None) -> CredentialSource:

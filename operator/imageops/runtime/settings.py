@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 DEFAULT_DAEMON = "default"
+DEFAULT_MAX_TRANSFERS = 6
+DEFAULT_REGISTRY_RATE = 50
 
 
 class SettingsError(ValueError):
@@ -25,6 +27,10 @@ class Settings:
     health_port: int = 8080
     """Where /healthz, /readyz and /metrics are served; 0 = any free port."""
     log_level: str = "INFO"
+    max_transfers: int = DEFAULT_MAX_TRANSFERS
+    """Pulls and pushes that may run on one daemon at the same time: twice the Engine's own default for downloads."""
+    registry_rate: int = DEFAULT_REGISTRY_RATE
+    """Operations per second that may turn to one registry with one credential."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -48,7 +54,16 @@ class Settings:
             health_host=environment.get("IMAGEOPS_HEALTH_HOST", "0.0.0.0"),  # noqa: S104 - probes come from the node
             health_port=int(port),
             log_level=environment.get("IMAGEOPS_LOG_LEVEL", "INFO").upper(),
+            max_transfers=_positive(environment, "IMAGEOPS_MAX_TRANSFERS", DEFAULT_MAX_TRANSFERS),
+            registry_rate=_positive(environment, "IMAGEOPS_REGISTRY_RATE", DEFAULT_REGISTRY_RATE),
         )
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdigit() or not int(text):
+        raise SettingsError(f"{name}={text} is not a whole number above 0")
+    return int(text)
 
 
 def parse_daemons(text: str) -> dict[str, str]:

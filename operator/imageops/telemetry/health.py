@@ -28,7 +28,7 @@ class HealthServer:
         application.router.add_get("/readyz", _probe(ready))
 
         async def scrape(_request: web.Request) -> web.Response:
-            return web.Response(body=metrics(), headers={"Content-Type": METRICS_CONTENT_TYPE})
+            return _last(web.Response(body=metrics(), headers={"Content-Type": METRICS_CONTENT_TYPE}))
 
         application.router.add_get("/metrics", scrape)
         self._runner = web.AppRunner(application, access_log=None)
@@ -49,6 +49,12 @@ class HealthServer:
 def _probe(verdict: Callable[[], Verdict]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(_request: web.Request) -> web.StreamResponse:
         result = verdict()
-        return web.Response(status=200 if result.good else 503, text=result.text + "\n")
+        return _last(web.Response(status=200 if result.good else 503, text=result.text + "\n"))
 
     return answer
+
+
+def _last(response: web.Response) -> web.Response:
+    """Close the connection after a response: one that is kept open would delay the end of the process."""
+    response.force_close()
+    return response

@@ -1,11 +1,20 @@
 """Turn what a daemon and a registry said into the evidence that a status shows. Nothing is invented."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.status import DaemonStatus, ImageStatus
-from imageops.engine.protocol import DaemonInfo, LocalImage
+from imageops.engine.protocol import DaemonInfo, LocalImage, LocalManifest
+
+
+INDEX_MEDIA_TYPES = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    },
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,11 @@ def image_status(
     return ImageStatus(
         id=image.id, digest=digest, size_bytes=image.size_bytes, platforms=platforms, present=True,
     )
+
+
+def available_platforms(children: Iterable[LocalManifest]) -> tuple[str, ...]:
+    """Return the platforms of an index whose content the daemon has."""
+    return tuple(child.platform for child in children if child.platform and child.available)
 
 
 def digests_in(image: LocalImage, repository: Reference) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ import logging
 import time
 import traceback
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from imageops.api.errors import OperationError
 from imageops.api.progress import LayerRecord
 from imageops.api.reasons import Reason
-from imageops.api.status import AuthStatus, DaemonStatus, ImageStatus, PreviousImage
+from imageops.api.status import AuthStatus, DaemonStatus, ImageStatus, PreviousImage, Progress
 from imageops.core.outcome import Facts, Outcome
 from imageops.core.progress import ProgressTracker, Stage
 from imageops.tools.tool import ProgressSink, Tool, ToolArguments, ToolResult
@@ -47,6 +48,10 @@ class NoProgress:
         """Return the bytes moved so far."""
         return self._tracker.bytes_transferred
 
+    def snapshot(self, now: float, *, written_at: datetime) -> Progress | None:  # noqa: ARG002 - a sink's interface
+        """Return nothing to show."""
+        return None
+
 
 class Observer(Protocol):
     """Who keeps track of executions. Called in the event loop; must not block and must not raise."""
@@ -75,6 +80,7 @@ class Execution(Generic[ArgumentsT, ResultT]):
     facts: Facts = field(default_factory=Facts)
     result: ResultT | None = None
     _stop_reason: Reason | None = None
+    _follows: bool = False
     _task: "asyncio.Task[Any] | None" = None
 
     def learn(
@@ -93,6 +99,11 @@ class Execution(Generic[ArgumentsT, ResultT]):
             image=image or known.image,
             previous=previous or known.previous,
         )
+
+    def follow(self, progress: ProgressSink) -> None:
+        """Show the progress of a stream that another execution began, and count none of its bytes."""
+        self.progress = progress
+        self._follows = True
 
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record."""
@@ -125,7 +136,7 @@ class Execution(Generic[ArgumentsT, ResultT]):
 
     def _end(self, outcome: Outcome, began: float) -> Outcome:
         milliseconds = round((time.monotonic() - began) * 1000)
-        moved = self.progress.bytes_transferred or None
+        moved = None if self._follows else self.progress.bytes_transferred or None
         outcome = replace(outcome, duration_milliseconds=milliseconds, bytes_transferred=moved)
         self.observer.ended(self, outcome)
         return outcome

@@ -10,19 +10,16 @@ from imageops.api.operations import ImagePullPolicy
 from imageops.api.progress import LayerRecord
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
+from imageops.api.status import ImageStatus
 from imageops.core.existing import platform_matches, pull_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, RegistryAuth, RemoteImage
-from imageops.tools.evidence import ImageResult, digests_in, image_status
+from imageops.tools.dry_run import passed
+from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
-from imageops.tools.tool import ToolContext
+from imageops.tools.limits import Requester
+from imageops.tools.tool import ProgressSink, ToolContext
 
-INDEX_MEDIA_TYPES = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    },
-)
 _UNKNOWN_PLATFORM = "unknown"
 
 
@@ -34,6 +31,7 @@ class PullArguments:
     platform: str | None = None
     """`os/architecture[/variant]`, `All` for every child of an index; None = the daemon's own."""
     policy: ImagePullPolicy = ImagePullPolicy.IF_NOT_PRESENT
+    dry_run: bool = False
 
     @property
     def every_platform(self) -> bool:
@@ -57,6 +55,7 @@ class PullTool:
 
     daemon: Daemon
     credentials: Credentials
+    requester: Requester
     name: str = "pull"
 
     async def run(self, arguments: PullArguments, context: ToolContext) -> ImageResult:
@@ -67,27 +66,25 @@ class PullTool:
                 Reason.ENGINE_UNSUPPORTED,
                 "platforms: [All] needs a daemon with the containerd image store; this one keeps one platform.",
             )
-        before = await self._present(arguments, info)
+        before = await self.present(arguments, info)
         verdict = pull_verdict(arguments.policy, present=before is not None)
+        if arguments.dry_run:
+            return await self._tried(arguments, context, needed=verdict is None)
         if verdict is not None and before is not None:
             digests = digests_in(before, arguments.reference)
             await self._show(arguments, info, context, before, digests[0] if digests else None)
             return ImageResult(reason=verdict, message=f"{arguments.reference} is on the daemon already.")
-        auth = await known_auth(self.credentials, arguments.reference.host, context)
-        remote = await self._offered(arguments, auth)
-        digest = await self._pull(arguments, info, context, auth, remote)
+        digest = await self._fetched(arguments, info, context)
         context.progress.reached(Stage.VERIFYING)
         after = await self._verified(arguments, info, digest)
         await self._show(arguments, info, context, after, digest)
         return ImageResult(reason=Reason.PULLED, message=f"{arguments.reference} was pulled.")
 
-    async def _present(self, arguments: PullArguments, info: DaemonInfo) -> LocalImage | None:
+    async def present(self, arguments: PullArguments, info: DaemonInfo) -> LocalImage | None:
         """Return the image if the daemon has the reference and the platform asked for."""
         engine, reference = self.daemon.engine, str(arguments.reference)
         if info.image_store is ImageStore.CONTAINERD:
-            image = await engine.inspect(reference, platform=arguments.one_platform)
-            complete = not arguments.every_platform or await self._missing(reference) == ()
-            return image if complete else None
+            return await self._present_in_store(arguments, info)
         image = await engine.inspect(reference)
         asked = arguments.one_platform
         if image is None or asked is None or platform_matches(asked, image.platform):
@@ -97,6 +94,58 @@ class PullTool:
             f"The daemon has this reference for {image.platform or 'another platform'}, and its image store keeps"
             " only one platform of a reference.",
         )
+
+    async def _present_in_store(self, arguments: PullArguments, info: DaemonInfo) -> LocalImage | None:
+        """Return the image if all content of what is asked for is in the containerd store.
+
+        Engine 29 answers an inspect also for a platform of which it has nothing but the index's entry.
+        """
+        engine, reference, asked = self.daemon.engine, str(arguments.reference), arguments.one_platform
+        image = await engine.inspect(reference)
+        if image is None:
+            return None
+        if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
+            return image if asked is None or platform_matches(asked, image.platform) else None
+        children = await engine.manifests(reference)
+        if arguments.every_platform:
+            return image if all(child.available for child in children) else None
+        wanted = asked or f"{info.os}/{info.architecture}"
+        if not any(child.available and platform_matches(wanted, child.platform) for child in children):
+            return None
+        return image if asked is None else await engine.inspect(reference, platform=asked)
+
+    async def _tried(self, arguments: PullArguments, context: ToolContext, *, needed: bool) -> ImageResult:
+        """Ask the registry for all that it says without sending a layer."""
+        if not needed:
+            return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
+        host = arguments.reference.host
+        auth = await known_auth(self.credentials, host, context)
+        with self.daemon.budgets.visit(host, auth, self.requester) as visit:
+            remote = await self._offered(arguments, auth)
+            visit.served()
+        context.learn(image=ImageStatus(digest=remote.digest, present=False))
+        return passed(
+            f"{arguments.reference} would be pulled.", unchecked="the layers themselves, and space for them on the daemon",
+        )
+
+    async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
+        """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""
+        self.daemon.transfers.refuse_the_waiting(self.requester)
+        auth = await known_auth(self.credentials, arguments.reference.host, context)
+        key = (str(arguments.reference), arguments.platform, auth)
+        place = None if self.daemon.pulls.is_running(key) else self.daemon.transfers.take(self.requester)
+
+        async def begin(progress: ProgressSink) -> str:
+            with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:
+                remote = await self._offered(arguments, auth)
+                visit.served()
+                return await self._pull(arguments, info, progress, auth, remote)
+
+        def ended() -> None:
+            if place is not None:
+                self.daemon.transfers.give_back(place)
+
+        return await self.daemon.pulls.join(key, context, begin, ended)
 
     async def _offered(self, arguments: PullArguments, auth: RegistryAuth | None) -> RemoteImage:
         """Ask the registry first: a wrong password, an absent image or platform ends here, after one request."""
@@ -113,23 +162,22 @@ class PullTool:
         self,
         arguments: PullArguments,
         info: DaemonInfo,
-        context: ToolContext,
+        progress: ProgressSink,
         auth: RegistryAuth | None,
         remote: RemoteImage,
     ) -> str:
-        """Pull what is asked for and return the digest that the daemon says the reference has."""
         index = remote.media_type in INDEX_MEDIA_TYPES
         if not (arguments.every_platform and index):
-            return await self._stream(arguments.reference, arguments.one_platform, context, auth)
+            return await self._stream(arguments.reference, arguments.one_platform, progress, auth)
         known = [platform for platform in remote.platforms if not platform.startswith(_UNKNOWN_PLATFORM)]
-        context.progress.streams = max(1, len(known))
+        progress.streams = max(1, len(known))
         own = f"{info.os}/{info.architecture}"
         first = next((platform for platform in known if platform_matches(own, platform)), next(iter(known), None))
-        digest = await self._stream(arguments.reference, first, context, auth)
-        await self._pull_children(arguments.reference, context, auth)
+        digest = await self._stream(arguments.reference, first, progress, auth)
+        await self._pull_children(arguments.reference, progress, auth)
         return digest
 
-    async def _pull_children(self, reference: Reference, context: ToolContext, auth: RegistryAuth | None) -> None:
+    async def _pull_children(self, reference: Reference, progress: ProgressSink, auth: RegistryAuth | None) -> None:
         """Pull each missing child of the index by digest.
 
         The Engine may call the pull of an attestation an error, although all its content arrived; so what counts is
@@ -139,7 +187,7 @@ class PullTool:
         for child in await self._missing(str(reference)):
             by_digest = Reference(host=reference.host, repository=reference.repository, tag=None, digest=child)
             try:
-                await self._stream(by_digest, None, context, auth)
+                await self._stream(by_digest, None, progress, auth)
             except OperationError as error:
                 refused = error
         if await self._missing(str(reference)):
@@ -148,14 +196,14 @@ class PullTool:
             )
 
     async def _stream(
-        self, reference: Reference, platform: str | None, context: ToolContext, auth: RegistryAuth | None,
+        self, reference: Reference, platform: str | None, progress: ProgressSink, auth: RegistryAuth | None,
     ) -> str:
         def sink(record: LayerRecord) -> None:
-            context.progress.record(record, time.monotonic())
+            progress.record(record, time.monotonic())
 
-        context.progress.reached(Stage.DOWNLOADING)
+        progress.reached(Stage.DOWNLOADING)
         receipt = await self.daemon.engine.pull(reference, platform=platform, auth=auth, sink=sink)
-        context.progress.stream_finished()
+        progress.stream_finished()
         return receipt.digest
 
     async def _missing(self, reference: str) -> tuple[str, ...]:
@@ -191,8 +239,7 @@ class PullTool:
     ) -> None:
         platforms = None
         if info.image_store is ImageStore.CONTAINERD and image.descriptor_media_type in INDEX_MEDIA_TYPES:
-            children = await self.daemon.engine.manifests(str(arguments.reference))
-            platforms = tuple(child.platform for child in children if child.platform and child.available)
+            platforms = available_platforms(await self.daemon.engine.manifests(str(arguments.reference)))
         context.learn(image=image_status(image, digest=digest, platforms=platforms))
 
 

@@ -13,9 +13,10 @@ from imageops.api.references import Reference
 from imageops.api.status import PreviousImage
 from imageops.core.existing import platform_matches, push_verdict
 from imageops.core.progress import Stage
-from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest
-from imageops.tools.evidence import ImageResult, digests_in, image_status
-from imageops.tools.pull import INDEX_MEDIA_TYPES
+from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RegistryAuth
+from imageops.tools.dry_run import passed
+from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
+from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
 from imageops.tools.tool import ToolContext
 
@@ -30,6 +31,9 @@ class PushArguments:
     if_exists: IfExists = IfExists.FAIL
     required_digest: str | None = None
     """What the registry's tag must be now."""
+    dry_run: bool = False
+    assumed: frozenset[str] = frozenset()
+    """In a dry run: references that earlier steps would have made."""
 
     def shown(self) -> Mapping[str, str]:
         """Return the arguments for the record."""
@@ -43,49 +47,77 @@ class PushTool:
 
     daemon: Daemon
     credentials: Credentials
+    requester: Requester
     name: str = "push"
 
     async def run(self, arguments: PushArguments, context: ToolContext) -> ImageResult:
         """Push unless it is done already; succeed only after the registry was asked what it serves now."""
         info = await known_daemon(self.daemon, context)
-        engine, reference = self.daemon.engine, arguments.reference
-        image = await engine.inspect(str(reference))
+        reference = arguments.reference
+        self.daemon.transfers.refuse_the_waiting(self.requester)
+        image = await self.daemon.engine.inspect(str(reference))
+        if image is None and str(reference) in arguments.assumed:
+            return passed(f"{reference} would be pushed.", unchecked="the image, which an earlier step would have made")
         if image is None:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
         auth = await known_auth(self.credentials, reference.host, context)
-        before = await engine.distribution(reference, auth=auth)
-        remote_digest = before.digest if before is not None else None
-        verdict = push_verdict(
-            if_exists=arguments.if_exists,
-            required_digest=arguments.required_digest,
-            remote_digest=remote_digest,
-            own_digests=own,
-        )
-        if verdict is not None:
-            same = verdict is Reason.ALREADY_PUSHED
-            context.learn(image=image_status(image, digest=remote_digest if same else None))
-            return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
-        if remote_digest is not None:
-            context.learn(previous=PreviousImage(digest=remote_digest))
+        with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
+            before = await self.daemon.engine.distribution(reference, auth=auth)
+            visit.served()
+            remote_digest = before.digest if before is not None else None
+            verdict = push_verdict(
+                if_exists=arguments.if_exists,
+                required_digest=arguments.required_digest,
+                remote_digest=remote_digest,
+                own_digests=own,
+            )
+            if arguments.dry_run:
+                return passed(f"{reference} would be pushed or is there already.", unchecked="the right to push")
+            if verdict is not None:
+                same = verdict is Reason.ALREADY_PUSHED
+                await self._show(context, arguments, image, remote_digest if same else None)
+                return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
+            place = self.daemon.transfers.take(self.requester)
+            try:
+                digest = await self._push(arguments, context, auth, replaced=remote_digest)
+            finally:
+                self.daemon.transfers.give_back(place)
+        await self._show(context, arguments, image, digest)
+        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
+
+    async def _push(
+        self, arguments: PushArguments, context: ToolContext, auth: RegistryAuth | None, *, replaced: str | None,
+    ) -> str:
+        """Push, ask the registry what it serves now, and return that digest."""
+        engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
+        if replaced is not None:
+            context.learn(previous=PreviousImage(digest=replaced))
             await context.checkpoint()
 
         def sink(record: LayerRecord) -> None:
-            context.progress.record(record, time.monotonic())
+            progress.record(record, time.monotonic())
 
-        context.progress.reached(Stage.UPLOADING)
+        progress.reached(Stage.UPLOADING)
         platform = None if arguments.platform == PLATFORM_ALL else arguments.platform
         receipt = await engine.push(reference, platform=platform, auth=auth, sink=sink)
-        context.progress.stream_finished()
-        context.progress.reached(Stage.VERIFYING)
+        progress.stream_finished()
+        progress.reached(Stage.VERIFYING)
         after = await engine.distribution(reference, auth=auth)
         if after is None or after.digest != receipt.digest:
             what = "serves no such tag" if after is None else "serves another manifest under the tag"
             raise OperationError(
                 Reason.IMAGE_CHANGED, f"The daemon said that the push was done, and the registry {what}.",
             )
-        context.learn(image=image_status(image, digest=after.digest))
-        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
+        return after.digest
+
+    async def _show(
+        self, context: ToolContext, arguments: PushArguments, image: LocalImage, digest: str | None,
+    ) -> None:
+        platforms = None
+        if image.descriptor_media_type in INDEX_MEDIA_TYPES:
+            platforms = available_platforms(await self.daemon.engine.manifests(str(arguments.reference)))
+        context.learn(image=image_status(image, digest=digest, platforms=platforms))
 
     async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
         """Return the digests under which the registry would serve exactly what this push would send.
@@ -108,7 +140,8 @@ class PushTool:
 
 
 def _single(arguments: PushArguments, image: LocalImage) -> frozenset[str]:
-    if arguments.platform not in {None, PLATFORM_ALL} and not platform_matches(arguments.platform or "", image.platform):
+    asked = arguments.platform
+    if asked is not None and asked != PLATFORM_ALL and not platform_matches(asked, image.platform):
         raise OperationError(Reason.PLATFORM_NOT_FOUND)
     return frozenset({image.descriptor_digest or image.id})
 

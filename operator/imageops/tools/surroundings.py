@@ -9,6 +9,8 @@ from typing import Protocol
 from imageops.access.resolution import ChosenCredential
 from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth
 from imageops.tools.evidence import daemon_status
+from imageops.tools.limits import RegistryBudgets, TransferSlots
+from imageops.tools.sharing import SharedPulls
 from imageops.tools.tool import ToolContext
 
 
@@ -52,6 +54,9 @@ class Daemon:
     """A configured daemon with what its users share."""
 
     engine: ImageEngine
+    transfers: TransferSlots
+    budgets: RegistryBudgets
+    pulls: SharedPulls = field(default_factory=SharedPulls)
     targets: TargetLocks = field(default_factory=TargetLocks)
 
 

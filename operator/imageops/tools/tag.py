@@ -11,6 +11,7 @@ from imageops.api.status import PreviousImage
 from imageops.core.existing import tag_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import LocalImage
+from imageops.tools.dry_run import passed
 from imageops.tools.evidence import ImageResult, digests_in, image_status
 from imageops.tools.surroundings import Daemon, known_daemon
 from imageops.tools.tool import ToolContext
@@ -25,6 +26,9 @@ class TagArguments:
     target: Reference
     if_exists: IfExists = IfExists.FAIL
     preconditions: TagPreconditions | None = None
+    dry_run: bool = False
+    assumed: frozenset[str] = frozenset()
+    """In a dry run: references that earlier steps would have made."""
 
     def shown(self) -> Mapping[str, str]:
         """Return the arguments for the record."""
@@ -44,6 +48,8 @@ class TagTool:
         engine, target = self.daemon.engine, str(arguments.target)
         async with self.daemon.targets.holding(target):
             source = await engine.inspect(arguments.source)
+            if source is None and arguments.source in arguments.assumed:
+                return passed(f"{target} would be set.", unchecked="the source, which an earlier step would have made")
             if source is None:
                 raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
             present = await engine.inspect(target)
@@ -54,6 +60,8 @@ class TagTool:
                 target_id=present.id if present is not None else None,
                 target_digests=_digests(present),
             )
+            if arguments.dry_run:
+                return passed(f"{target} would be set or is set already.", unchecked="nothing")
             if verdict is not None:
                 _show(arguments, context, source)
                 return ImageResult(reason=verdict, message=f"{target} names this image already.")

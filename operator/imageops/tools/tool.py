@@ -1,11 +1,12 @@
 """What a tool is, and what it is given to work with."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from datetime import datetime
+from typing import Protocol, TypeVar
 
 from imageops.api.progress import LayerRecord
 from imageops.api.reasons import Reason
-from imageops.api.status import AuthStatus, DaemonStatus, ImageStatus, PreviousImage
+from imageops.api.status import AuthStatus, DaemonStatus, ImageStatus, PreviousImage, Progress
 from imageops.core.progress import Stage
 
 
@@ -59,6 +60,10 @@ class ProgressSink(Protocol):
         """Return the bytes moved so far."""
         ...
 
+    def snapshot(self, now: float, *, written_at: datetime) -> Progress | None:
+        """Return what is to be shown; None where no progress is kept."""
+        ...
+
 
 class ToolContext(Protocol):
     """What a running tool may use of its surroundings."""
@@ -79,16 +84,20 @@ class ToolContext(Protocol):
         """Put on record what was found out, whatever comes of the attempt."""
         ...
 
+    def follow(self, progress: ProgressSink) -> None:
+        """Show the progress of a stream that another execution began, and count none of its bytes."""
+        ...
+
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record; to be awaited before anything existing is replaced."""
         ...
 
 
-ArgumentsT = TypeVar("ArgumentsT", bound=ToolArguments, contravariant=True)
-ResultT = TypeVar("ResultT", bound=ToolResult, covariant=True)
+ArgumentsT_contra = TypeVar("ArgumentsT_contra", bound=ToolArguments, contravariant=True)
+ResultT_co = TypeVar("ResultT_co", bound=ToolResult, covariant=True)
 
 
-class Tool(Protocol[ArgumentsT, ResultT]):
+class Tool(Protocol[ArgumentsT_contra, ResultT_co]):
     """One atomic step."""
 
     @property
@@ -96,7 +105,7 @@ class Tool(Protocol[ArgumentsT, ResultT]):
         """A short name, such as `pull`; stands in history and metrics."""
         ...
 
-    async def run(self, arguments: ArgumentsT, context: ToolContext) -> ResultT:
+    async def run(self, arguments: ArgumentsT_contra, context: ToolContext) -> ResultT_co:
         """Do the step to its end, or leave by an exception.
 
         Cancellation of the task is the request to stop: close what is open and let `CancelledError` pass.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import runpy
+import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -250,3 +252,14 @@ def test_command_writes_and_finds_drift(tmp_path: Path, capsys: pytest.CaptureFi
     edited.write_text("edited", encoding="utf-8")
     assert run("generate", files, ["--check", str(tmp_path / "new")]) == 1
     assert str(edited) in capsys.readouterr().err
+
+
+@pytest.mark.feature("admission.generated")
+@pytest.mark.feature("doc.reference")
+@pytest.mark.parametrize(("module", "folder"), [("crdgen", "crds"), ("docgen", "docs/reference")])
+def test_generator_finds_the_tree_clean(monkeypatch: pytest.MonkeyPatch, module: str, folder: str) -> None:
+    """`python -m` of each generator exits 0 over the committed files."""
+    monkeypatch.setattr(sys, "argv", [module, "--check", str(CRDS.parent / folder)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"imageops.api.{module}", run_name="__main__")
+    assert ended.value.code == 0

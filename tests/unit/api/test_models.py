@@ -6,12 +6,13 @@ import pytest
 from pydantic import ValidationError
 
 from imageops.api.admission import parse_spec
-from imageops.api.base import ApiModel, to_wire
+from imageops.api.base import ApiModel, StatusModel, to_wire
 from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, OPERATION_KINDS, SESSION, Kind
 from imageops.api.operations import IfExists, ImagePullPolicy, ImagePullSpec, ImageTagSpec, OperationSpec
 from imageops.api.session import ActionType, PromoteAction, SessionSpec
 from imageops.api.status import Condition, ErrorStatus, OperationStatus, Phase
 from tests.support.admission import Case, cases
+from tests.support.full_status import FULL_OPERATION_STATUS, FULL_SESSION_STATUS
 
 A64 = "a" * 64
 
@@ -163,3 +164,17 @@ def _below(model: type[ApiModel]) -> set[type[ApiModel]]:
 def test_form_of_references_is_left_to_the_second_gate() -> None:
     """A spec with a bad reference parses, so that the check can say InvalidReference instead of InvalidSpec."""
     assert parse_spec(IMAGE_PULL, {"image": "NOT VALID"})
+
+
+@pytest.mark.parametrize("status", [FULL_OPERATION_STATUS, FULL_SESSION_STATUS], ids=["operation", "session"])
+def test_full_status_survives_the_way_to_the_wire_and_back(status: StatusModel) -> None:
+    """A status with every field set is written with every field and read again as it was."""
+    wire = to_wire(status)
+    assert wire.keys() == {field.alias for field in type(status).model_fields.values()}
+    assert type(status).model_validate(wire) == status
+
+
+def test_wrong_type_in_a_status_text_is_refused() -> None:
+    """Only text is cut and cleaned; anything else stays an error of the writer."""
+    with pytest.raises(ValidationError):
+        ErrorStatus.model_validate({"reason": "TimedOut", "class": "Final", "message": 5})

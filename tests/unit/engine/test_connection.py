@@ -62,8 +62,8 @@ def test_no_config_of_the_environment_is_read(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     ignore_ambient_configuration()
     client = DaemonClient(DaemonAddress("unix:///nowhere/docker.sock", None), opened=lambda: None)
-    assert client._auth_configs.is_empty
-    assert not client._general_configs
+    assert vars(client)["_auth_configs"].is_empty
+    assert not vars(client)["_general_configs"]
     assert not client.trust_env
     client.close()
 

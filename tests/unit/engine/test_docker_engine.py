@@ -6,12 +6,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from imageops.api.errors import OperationError
 from imageops.api.progress import LayerRecord, LayerState
@@ -20,6 +17,7 @@ from imageops.api.references import Reference
 from imageops.engine import docker_engine, pool
 from imageops.engine.docker_engine import DockerEngine
 from imageops.engine.protocol import ImageEngine, PullReceipt, RegistryAuth
+from tests.support.engine_calls import ignore, reason_of, until
 from tests.support.scripted_daemon import WAIT_SECONDS, ScriptedDaemon, json_answer, records, stream_answer
 
 REF = Reference.parse("registry.test/team/app:v1")
@@ -27,25 +25,6 @@ DIGEST = "sha256:" + "ab" * 32
 AUTH = RegistryAuth(username="robot", password="planted-password", server="registry.test")
 PULLED = records({"status": f"Digest: {DIGEST}"}, {"status": "Status: Downloaded newer image for x"})
 LAYER = records({"id": "6effb16b771c", "status": "Downloading", "progressDetail": {"current": 1, "total": 2}})
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[ScriptedDaemon]:
-    """Serve a daemon that can be told to lie."""
-    with ScriptedDaemon(tmp_path / "d.sock") as scripted:
-        yield scripted
-
-
-@pytest_asyncio.fixture
-async def engine(daemon: ScriptedDaemon) -> AsyncIterator[DockerEngine]:
-    """Give an engine for that daemon."""
-    made = DockerEngine("builder", daemon.address, max_transfers=2)
-    yield made
-    await made.close()
-
-
-def ignore(_: LayerRecord) -> None:
-    """Take a record and do nothing with it."""
 
 
 def threads(prefix: str) -> list[threading.Thread]:
@@ -56,21 +35,6 @@ def threads(prefix: str) -> list[threading.Thread]:
 def descriptors() -> int:
     """Count the open file descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def reason_of(work: Any) -> Reason:
-    """Await work that must fail, and return why it did."""
-    with pytest.raises(OperationError) as caught:
-        await asyncio.wait_for(work, WAIT_SECONDS)
-    return caught.value.reason
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 def test_a_docker_engine_is_an_image_engine(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Delete what has finished and outlived its `ttlSecondsAfterFinished`, unless Git would only make it again.
+
+Argo CD, Flux and Helm restore an object that is gone while its manifest stays, so it would run for ever (argo-cd issue
+8586). Under their marks the TTL is ignored, and one Event says so.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from imageops.api.reasons import Reason
+from imageops.core.effects import DeleteSelf
+from imageops.core.run import Turn
+
+
+def expire(turn: Turn[Any], ttl_seconds: int | None) -> None:
+    """Delete the object if its time has come, or wake up when it does."""
+    completion = turn.status.completion_time
+    if ttl_seconds is None or completion is None:
+        return
+    if turn.subject.managed:
+        if _ended_now(turn):
+            turn.event(Reason.TTL_IGNORED, Reason.TTL_IGNORED.sentence, warning=True)
+        return
+    expiration = completion + timedelta(seconds=ttl_seconds)
+    if turn.now >= expiration:
+        turn.effects.append(DeleteSelf())
+    else:
+        turn.wakes.append(expiration)
+
+
+def _ended_now(turn: Turn[Any]) -> bool:
+    before = turn.subject.status
+    return before.completion_time is None or before.run != turn.status.run

@@ -1,0 +1,188 @@
+"""Move the steps of a Session on: what each has come to, what may start, what is made again, what is skipped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from imageops.api.reasons import Reason
+from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
+from imageops.api.session_status import Evidence, StepStatus
+from imageops.api.status import ObjectReference, Phase
+from imageops.core.effects import CreateChild
+from imageops.core.members import Member, evidence
+from imageops.core.plan import CONTAINERD, Naming, kinds_of, makes, needs, operation_spec
+
+SKIPPED = Reason.SKIPPED.value
+"""The phase of a step that was never started."""
+_ENDED = frozenset({Phase.SUCCEEDED.value, Phase.FAILED.value, Phase.CANCELLED.value, SKIPPED})
+_LOST = _ENDED - {Phase.SUCCEEDED.value}
+
+
+@dataclass(slots=True)
+class Board:
+    """The steps of one run, as they stand, with what is to be created for them."""
+
+    spec: SessionSpec
+    naming: Naming
+    members: Sequence[Member]
+    image_store: str | None
+    now: datetime
+    rows: dict[str, StepStatus]
+    creations: list[CreateChild] = field(default_factory=list)
+
+    # --- what the operations tell
+
+    def look(self) -> None:
+        """Bring all rows up to what their operations tell; the end of a step is final within its try."""
+        for step in self.spec.steps:
+            row = self.rows.get(step.name) or StepStatus(name=step.name, action=step.action_type.value)
+            self.rows[step.name] = self._seen(step, row) if is_running(row) else row
+        for step in self.spec.steps:
+            self._recover(step)
+
+    def operations_of(self, step: Step) -> dict[str, Member]:
+        """Return the operations of a step's present try, by kind."""
+        attempt = self._attempt(step)
+        wanted = {(kind, self.naming.name(step.name, kind, attempt)) for kind in kinds_of(step)}
+        return {one.kind: one for one in self.members if (one.kind, one.name) in wanted}
+
+    def names(self) -> set[tuple[str, str]]:
+        """Return kind and name of every operation that has a place in this run."""
+        return {
+            (kind, self.naming.name(step.name, kind, self._attempt(step)))
+            for step in self.spec.steps
+            for kind in kinds_of(step)
+        }
+
+    def _attempt(self, step: Step) -> int:
+        row = self.rows.get(step.name)
+        return self.naming.attempt(step, row.operation_ref if row is not None else None)
+
+    def _seen(self, step: Step, row: StepStatus) -> StepStatus:
+        operations = self.operations_of(step)
+        present = [operations[kind] for kind in kinds_of(step) if kind in operations]
+        if not present:
+            return row
+        latest = present[-1]
+        attempts = sum(one.status.attempts for one in present)
+        row = row.model_copy(update={"operation_ref": latest.ref, "attempts": attempts})
+        if latest.status.phase in {Phase.FAILED, Phase.CANCELLED}:
+            reason = latest.status.error.reason if latest.status.error is not None else latest.reason
+            return self._ended(row, latest.status.phase, reason)
+        if len(present) == len(kinds_of(step)) and latest.status.phase == Phase.SUCCEEDED:
+            return self._completed(step, row, operations)
+        return row
+
+    def _completed(self, step: Step, row: StepStatus, operations: Mapping[str, Member]) -> StepStatus:
+        """Close a step whose operations all succeeded; a promotion also has to keep its promise."""
+        last = operations[kinds_of(step)[-1]]
+        image = last.status.image
+        row = row.model_copy(update={"digest": image.digest if image is not None else None})
+        if not isinstance(step.action, PromoteAction) or self.spec.dry_run:
+            return self._ended(row, Phase.SUCCEEDED, last.reason)
+        proof: tuple[Evidence, ...] = evidence(list(operations.values()))
+        kept = bool(proof) and proof[0].digest_preserved
+        if step.action.digest_policy is DigestPolicy.REQUIRE and not kept:
+            return self._ended(row, Phase.FAILED, Reason.DIGEST_MISMATCH.value)
+        return self._ended(row, Phase.SUCCEEDED, Reason.PROMOTED.value)
+
+    # --- what is made again
+
+    def _recover(self, step: Step) -> None:
+        """Make the image again that a step found gone from the daemon, once."""
+        row = self.rows[step.name]
+        if row.reason != Reason.IMAGE_NOT_ON_DAEMON or row.completion_time != self.now or self._attempt(step):
+            return
+        if isinstance(step.action, PromoteAction):
+            self._again(step)
+            return
+        producer = next(
+            (
+                other
+                for other in self.spec.steps
+                if needs(step) in makes(other)
+                and self.rows[other.name].phase == Phase.SUCCEEDED
+                and not self._attempt(other)
+            ),
+            None,
+        )
+        if producer is not None:
+            self._again(producer)
+            self._again(step)
+
+    def retry_failed(self) -> None:
+        """Put back the steps that did not succeed."""
+        for step in self.spec.steps:
+            if self.rows[step.name].phase in _LOST:
+                self._again(step)
+
+    def _again(self, step: Step) -> None:
+        row = self.rows[step.name]
+        fresh = StepStatus(name=step.name, action=step.action_type.value)
+        if row.operation_ref is not None:
+            kind = kinds_of(step)[0]
+            name = self.naming.name(step.name, kind, self._attempt(step) + 1)
+            fresh = fresh.model_copy(update={"operation_ref": ObjectReference(kind=kind, name=name)})
+        self.rows[step.name] = fresh
+
+    # --- what starts
+
+    def schedule(self) -> None:
+        """Start what may start, go on with what runs, and skip what can no longer run."""
+        for step in self.spec.steps:
+            if is_running(self.rows[step.name]):
+                self.rows[step.name] = self._go_on(step, self.rows[step.name])
+        for step in self.spec.steps:
+            row = self.rows[step.name]
+            if row.start_time is not None or row.phase in _ENDED:
+                continue
+            failed = sum(other.phase in {Phase.FAILED, Phase.CANCELLED} for other in self.rows.values())
+            if failed > self.spec.max_failed_steps or any(self.rows[name].phase in _LOST for name in step.run_after):
+                self.rows[step.name] = self._ended(row, SKIPPED, Reason.SKIPPED.value)
+                continue
+            running = sum(is_running(other) for other in self.rows.values())
+            ready = all(self.rows[name].phase == Phase.SUCCEEDED for name in step.run_after)
+            if ready and running < self.spec.parallelism:
+                started = row.model_copy(update={"phase": Phase.RUNNING.value, "start_time": self.now})
+                self.rows[step.name] = self._go_on(step, started)
+
+    def cancel_the_rest(self) -> None:
+        """Close all steps that were never started."""
+        for name, row in self.rows.items():
+            if row.start_time is None and row.phase not in _ENDED:
+                self.rows[name] = self._ended(row, Phase.CANCELLED, Reason.CANCELLED.value)
+
+    def _go_on(self, step: Step, row: StepStatus) -> StepStatus:
+        """Create the operation that a started step needs next."""
+        operations = self.operations_of(step)
+        missing = next((kind for kind in kinds_of(step) if kind not in operations), None)
+        former = {kind: one.status for kind, one in operations.items()}
+        if missing is None or any(status.phase != Phase.SUCCEEDED for status in former.values()):
+            return row
+        require = isinstance(step.action, PromoteAction) and step.action.digest_policy is DigestPolicy.REQUIRE
+        if require and self.image_store != CONTAINERD:
+            return self._ended(row, Phase.FAILED, Reason.ENGINE_UNSUPPORTED.value)
+        name = self.naming.name(step.name, missing, self._attempt(step))
+        spec = operation_spec(
+            self.spec,
+            step,
+            missing,
+            session=self.naming.session,
+            former=former,
+            image_store=self.image_store,
+        )
+        self.creations.append(CreateChild(kind=missing, name=name, step=step.name, spec=spec))
+        return row.model_copy(update={"operation_ref": ObjectReference(kind=missing, name=name)})
+
+    def _ended(self, row: StepStatus, phase: str, reason: str) -> StepStatus:
+        return row.model_copy(update={"phase": str(phase), "reason": reason, "completion_time": self.now})
+
+
+def is_running(row: StepStatus) -> bool:
+    """Tell whether a step was started and has not ended."""
+    return row.start_time is not None and row.completion_time is None
+
+
+def is_lost(row: StepStatus) -> bool:
+    """Tell whether a step ended without success."""
+    return row.phase in _LOST

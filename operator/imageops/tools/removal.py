@@ -1,0 +1,41 @@
+"""Remove a reference from a daemon, when the object that asked for it goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imageops.api.reasons import Reason
+from imageops.api.references import Reference
+from imageops.tools.evidence import ImageResult
+from imageops.tools.surroundings import Daemon, known_daemon
+from imageops.tools.tool import ToolContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalArguments:
+    """What is to be removed."""
+
+    reference: Reference
+    image_id: str | None
+    """The image that the object had brought; a tag that names another one by now is left."""
+
+    def shown(self) -> Mapping[str, str]:
+        """Return the arguments for the record."""
+        return {"image": str(self.reference)}
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalTool:
+    """Remove one reference from one daemon."""
+
+    daemon: Daemon
+    name: str = "remove"
+
+    async def run(self, arguments: RemovalArguments, context: ToolContext) -> ImageResult:
+        """Remove the reference if it still names the image."""
+        await known_daemon(self.daemon, context)
+        reference = str(arguments.reference)
+        async with self.daemon.targets.holding(reference):
+            image = await self.daemon.engine.inspect(reference)
+            if image is not None and image.id == arguments.image_id:
+                await self.daemon.engine.remove(reference)
+        return ImageResult(reason=Reason.COMPLETED, message=f"{reference} is no longer on the daemon.")

@@ -1,0 +1,290 @@
+"""Play the life of one operation by chance, and check the rules of life at every decision.
+
+The world around `decide` is made up: attempts end when and how chance wants, people change the object, the process is
+killed between any two steps and forgets all that it had not written. Time stands still unless the life moves it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from imageops.api.operations import ImagePullSpec
+from imageops.api.reasons import Reason, ReasonClass
+from imageops.api.status import HistoryEntry, OperationStatus, Phase, PreviousImage, Progress
+from imageops.core.effects import Decision, PassCheckpoint, StartAttempt, StopAttempt, Write
+from imageops.core.operation import Parent, decide
+from imageops.core.outcome import Attempt, Facts, Outcome
+from imageops.core.spechash import SpecHash
+from tests.support.builders import NOW, OTHER_ID, assert_good, image, operation, pull_spec
+
+CHANCES = (Reason.PULLED, Reason.REGISTRY_UNAVAILABLE, Reason.TIMED_OUT, Reason.AUTH_FAILED)
+WAITS = (Reason.SECRET_NOT_FOUND, Reason.DAEMON_UNAVAILABLE)
+OUTCOMES = (*CHANCES, *WAITS)
+
+
+class KilledError(Exception):
+    """The process was killed here."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """An attempt in progress."""
+
+    run: int
+    number: int
+    started: datetime
+    ends: datetime
+    reason: Reason
+    checkpoint: bool
+    stopping: Reason | None = None
+
+    def view(self, now: datetime) -> Attempt:
+        """Return what a decision sees of it."""
+        over = now >= self.ends and (not self.checkpoint or self.stopping is not None)
+        reason = self.stopping or self.reason
+        good = reason.reason_class is ReasonClass.SUCCESS
+        return Attempt(
+            run=self.run,
+            number=self.number,
+            started=self.started,
+            facts=Facts(image=image() if good else None, previous=PreviousImage(id=OTHER_ID)),
+            progress=Progress(percent=min(99, int((now - self.started).total_seconds()))),
+            checkpoint=self.checkpoint and not over,
+            stopping=self.stopping,
+            outcome=Outcome(reason=reason, message=reason.sentence) if over else None,
+        )
+
+
+@dataclass(slots=True)
+class OperationLife:
+    """One ImagePull from its creation to its last end."""
+
+    seed: int
+    now: datetime = NOW
+    fields: dict[str, Any] = field(default_factory=dict)
+    generation: int = 1
+    token: str | None = None
+    written: OperationStatus = field(default_factory=OperationStatus)
+    known: OperationStatus = field(default_factory=OperationStatus)
+    """What the process holds to be true, written or not."""
+    call: _Call | None = None
+    wake_at: datetime | None = NOW
+    accepting: bool = True
+    parent: Parent | None = None
+    peaceful: bool = False
+    """Nothing is killed or changed any more, and what is waited for is there."""
+    changes: int = 0
+    starts: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    excused: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """Attempts of a run that do not count: killed, stopped, or mere waits."""
+    limits: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    ends: dict[int, tuple[Phase | str, datetime | None]] = field(default_factory=dict)
+    closed: dict[tuple[int, int], HistoryEntry] = field(default_factory=dict)
+    draw: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Seed chance."""
+        self.draw = random.Random(self.seed)  # noqa: S311 - repeatable, guards nothing
+        self.fields = {"backoffLimit": self.draw.randint(0, 3)}
+
+    @property
+    def spec(self) -> ImagePullSpec:
+        """The present spec."""
+        return pull_spec(**self.fields)
+
+    def live(self, occasions: int) -> None:
+        """Let things happen, then leave the object in peace until it has ended."""
+        for _ in range(occasions):
+            self.happen()
+            self.look()
+        self.peaceful, self.accepting, self.parent = True, True, None
+        self.fields = {name: value for name, value in self.fields.items() if name not in {"cancel", "suspend"}}
+        self.generation += 1
+        for _ in range(200):
+            self.look()
+            if self.known.completion_time is not None and self.call is None:
+                break
+            self.pass_time()
+        self.check_end()
+
+    # --- what happens
+
+    def happen(self) -> None:
+        """Do one thing to the object or to its process, or let time pass."""
+        chance = self.draw.random()
+        if chance < 0.12:
+            self.kill()
+        elif chance < 0.3:
+            self.change()
+        elif chance < 0.35:
+            self.now += timedelta(seconds=self.draw.choice((0, 0.1, 1)))
+        else:
+            self.pass_time()
+
+    def pass_time(self) -> None:
+        """Move to the next moment at which something is due."""
+        due = [moment for moment in (self.wake_at, self.call.ends if self.call else None) if moment is not None]
+        if due:
+            self.now = max(self.now, min(due))
+
+    def change(self) -> None:
+        """Change the object as a person would, or the Session it belongs to."""
+        self.changes += 1
+        self.generation += 1
+        match self.draw.randrange(8):
+            case 0:
+                self.fields["image"] = f"registry.example/app:{self.draw.randint(1, 9)}"
+            case 1:
+                self.token = f"token-{self.changes}"
+            case 2 | 3:
+                self.fields["suspend"] = not self.fields.get("suspend", False)
+            case 4:
+                self.fields["cancel"] = not self.fields.get("cancel", False)
+            case 5:
+                self.fields["backoffLimit"] = self.draw.randint(0, 3)
+            case 6:
+                self.fields["activeDeadlineSeconds"] = self.draw.choice((5, 60, 3600))
+            case _:
+                self.parent = self.draw.choice(
+                    (None, Parent(), Parent(missing=True), Parent(suspend=True), Parent(cancel=True)),
+                )
+
+    def kill(self) -> None:
+        """Start another process, which knows only what is written. Sometimes the former one drained first."""
+        if self.draw.random() < 0.3:
+            self.accepting = False
+            if self.call is not None and self.call.stopping is None:
+                self.stop(Reason.INTERRUPTED)
+            self.look()
+            self.accepting = True
+        if self.call is not None:
+            self.excused[self.call.run] += 1
+        self.call, self.known = None, self.written
+
+    def stop(self, reason: Reason) -> None:
+        """Stop the daemon call."""
+        assert self.call is not None
+        assert self.call.stopping is None
+        self.call.stopping, self.call.ends = reason, self.now
+
+    # --- the loop of the Controller
+
+    def look(self) -> None:
+        """Decide and carry out until nothing is left to do at this moment."""
+        for _ in range(10):
+            attempt = self.call.view(self.now) if self.call is not None else None
+            subject = operation(
+                self.spec, self.known, written=self.written, generation=self.generation, requested_at=self.token,
+            )
+            decision = decide(
+                subject, attempt=attempt, parent=self.parent, now=self.now, accepting=self.accepting,
+            )
+            self.check(decision, attempt)
+            try:
+                self.carry_out(decision, attempt)
+            except KilledError:
+                self.kill()
+            if self.call is None or self.call.view(self.now).outcome is None:
+                return
+        raise AssertionError(self.seed, "never at rest")
+
+    def carry_out(self, decision: Decision[OperationStatus], attempt: Attempt | None) -> None:
+        """Write and act; the process may be killed between any two steps."""
+        self.perhaps_killed()
+        lands = decision.write is Write.COMMIT or (decision.write is Write.REPORT and self.draw.random() < 0.7)
+        if lands:
+            self.write(decision.status)
+        self.perhaps_killed()
+        self.known, self.wake_at = decision.status, decision.wake_at
+        if attempt is not None and attempt.outcome is not None:
+            self.excuse(attempt.outcome.reason, attempt.run)
+            self.call = None
+        for effect in decision.effects:
+            match effect:
+                case StartAttempt(run=run, number=number):
+                    self.begin(run, number)
+                case StopAttempt(reason=reason):
+                    self.stop(reason)
+                case PassCheckpoint():
+                    assert self.call is not None
+                    assert self.written == decision.status, self.seed
+                    self.call.checkpoint = False
+            self.perhaps_killed()
+
+    def perhaps_killed(self) -> None:
+        """Kill the process by chance."""
+        if not self.peaceful and self.draw.random() < 0.02:
+            raise KilledError
+
+    def begin(self, run: int, number: int) -> None:
+        """Begin a daemon call."""
+        assert self.call is None, self.seed
+        seconds = self.draw.choice((0.01, 0.2, 3, 90, 700))
+        self.call = _Call(
+            run=run,
+            number=number,
+            started=self.now,
+            ends=self.now + timedelta(seconds=seconds),
+            reason=self.draw.choice(CHANCES if self.peaceful else OUTCOMES),
+            checkpoint=self.draw.random() < 0.3,
+        )
+        self.starts[run] += 1
+        self.limits[run] = max(self.limits[run], self.spec.backoff_limit)
+
+    def excuse(self, reason: Reason, run: int) -> None:
+        """Note that an attempt does not count."""
+        if reason.reason_class is ReasonClass.WAITING or reason is Reason.INTERRUPTED:
+            self.excused[run] += 1
+
+    # --- the rules
+
+    def check(self, decision: Decision[OperationStatus], attempt: Attempt | None) -> None:
+        """Check one decision against the rules of life."""
+        status, spec, where = decision.status, self.spec, (self.seed, self.now)
+        assert_good("ImagePull", status)
+        begins = [effect for effect in decision.effects if isinstance(effect, StartAttempt)]
+        goes_on = attempt is not None and attempt.outcome is None
+        parent = self.parent or Parent()
+        stopped = spec.cancel or spec.suspend or parent.cancel or parent.suspend
+        assert len(begins) <= 1, where
+        assert not (begins and (goes_on or stopped or not self.accepting)), where
+        assert decision.wake_at is None or decision.wake_at > self.now, where
+        ended = status.completion_time is not None
+        held = status.phase == Phase.SUSPENDED or not self.accepting
+        assert ended or held or goes_on or decision.wake_at is not None, (where, status)
+        opened = [entry for entry in status.history if entry.completion_time is None]
+        assert opened in ([], [status.history[-1]] if status.history else []), where
+        assert bool(opened) == (goes_on or bool(begins)), where
+        places = [(entry.run, entry.attempt) for entry in status.history]
+        assert places == sorted(set(places)), where
+
+    def write(self, status: OperationStatus) -> None:
+        """Store a status; what is stored as ended stays so."""
+        assert status.run >= self.written.run, self.seed
+        if status.completion_time is not None:
+            end = (status.phase, status.completion_time)
+            assert self.ends.setdefault(status.run, end) == end, self.seed
+        else:
+            assert status.run not in self.ends, self.seed
+        for entry in status.history:
+            if entry.completion_time is not None:
+                place = (entry.run, entry.attempt)
+                assert self.closed.setdefault(place, entry) == entry, self.seed
+        self.written = status
+
+    def check_end(self) -> None:
+        """Check what came of it all."""
+        status = self.written
+        assert status == self.known, self.seed
+        assert status.phase in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}, (self.seed, status)
+        assert status.last_handled_requested_at == self.token, self.seed
+        assert status.observed_generation == self.generation, self.seed
+        assert status.observed_spec_hash == str(SpecHash.of(self.spec)), self.seed
+        assert status.run <= 1 + self.changes, self.seed
+        for run, starts in self.starts.items():
+            assert starts <= self.limits[run] + 1 + self.excused[run], (self.seed, run)
+        assert all(entry.completion_time is not None for entry in status.history), self.seed
