@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -20,22 +23,18 @@ from kubernetes.aio import client
 
 from imageops import handlers
 from imageops.api.kinds import GROUP, IMAGE_PULL, VERSION, Kind
-from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiServer
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import StatusWriter
-from imageops.core.effects import Decision, StartAttempt
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.attempts import RunningAttempt
 from imageops.runtime.controller import Controller
 from imageops.runtime.counting import MetricsWatcher
-from imageops.runtime.daemons import Daemons
+from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.objects import Entry, ObjectStore
 from imageops.runtime.performers import OperationPerformer
 from imageops.telemetry.metrics import Metrics
-from imageops.tools.evidence import ImageResult
-from imageops.tools.tool import ToolContext
 
 _UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"
 _ATTEMPTS_BEFORE = 3
@@ -113,33 +112,15 @@ class _NoNetwork:
         """Close nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Endless:
-    """A tool that goes on until it is stopped."""
+@dataclass(slots=True)
+class _Clock:
+    """The present, or later."""
 
-    name: str = "pull"
+    ahead: timedelta = timedelta()
 
-    async def run(self, _arguments: Any, _context: ToolContext) -> ImageResult:
-        """Wait."""
-        await asyncio.Event().wait()
-        return ImageResult(reason=Reason.PULLED, message="")
-
-
-@dataclass(frozen=True, slots=True)
-class _Performer:
-    """Decides as the operator does, and starts an endless attempt."""
-
-    inner: OperationPerformer
-
-    async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[Any]:
-        """Return the decision about an operation."""
-        return await self.inner.decide(entry, now=now, accepting=accepting)
-
-    def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
-        """Begin an attempt that has been under way for a minute."""
-        minute_ago = now - timedelta(minutes=1)
-        entry.attempt = RunningAttempt(effect.run, effect.number, minute_ago, changed, lambda _: changed())
-        entry.attempt.start(_Endless(), None)
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC) + self.ahead
 
 
 @dataclass(slots=True)
@@ -155,17 +136,40 @@ class OfflineOperator:
     _process: Callable[[Any], Any]
 
     @classmethod
-    async def started(cls) -> Self:
-        """Put the parts together as the operator's composition root does, and let it meet the object."""
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        """Put the parts together as the operator's composition root does, and let it begin an attempt.
+
+        Its daemon takes the connection and says nothing, so the attempt goes on for as long as it is wanted.
+        """
         logging.getLogger("kopf").setLevel(logging.WARNING)
-        watch, store = Stopwatch(), ObjectStore()
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as daemon:
+            daemon.bind(f"{folder}/silent.sock")
+            daemon.listen()
+            engine = DockerEngine("default", f"unix://{folder}/silent.sock")
+            operator = await cls._with(engine)
+            yield operator
+            daemon.close()
+            await operator.controller.drain(_DRAIN_SECONDS)
+            await operator.writer.close()
+            await engine.close()
+
+    @classmethod
+    async def _with(cls, engine: DockerEngine) -> Self:
+        watch, store, clock = Stopwatch(), ObjectStore(), _Clock()
         network = _NoNetwork(_object(), watch)
         configuration = client.Configuration()
         api_client = client.ApiClient(configuration)
         setattr(api_client.rest_client, _SESSION, network)
         api = ApiServer(api_client, configuration)
         watcher = MetricsWatcher(Metrics())
-        daemons = Daemons({"default": DockerEngine("default", "unix:///nowhere.sock")}, "default", lambda _: None)
+        daemons = Daemons(
+            engines={engine.name: engine},
+            default=engine.name,
+            returned=lambda _: None,
+            next_one=lambda _: None,
+            limits=Limits(transfers=1, registry_rate=1.0, registry_burst=1.0),
+        )
 
         def observe(kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
             controller.observe(kind, event_type, body)
@@ -174,19 +178,21 @@ class OfflineOperator:
             controller.written(key, status, body)
 
         writer = StatusWriter(api, written=stored, counted=watcher.wrote)
-        performer = _Performer(OperationPerformer(api, store, daemons, observe, watcher))
         controller = Controller(
             api=api,
             store=store,
             writer=writer,
             events=EventRecorder(api),
-            performers={IMAGE_PULL: performer},
+            performers={IMAGE_PULL: OperationPerformer(api, store, daemons, observe, watcher)},
             watcher=watcher,
+            left=daemons.forget,
+            clock=clock,
         )
         controller.observe(IMAGE_PULL, None, _object())
         (entry,) = store
         while entry.attempt is None:  # noqa: ASYNC110 - the worker begins it, and signals nobody
             await asyncio.sleep(0)
+        clock.ahead = timedelta(minutes=1)
         return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(observe))
 
     async def write(self) -> None:
@@ -205,13 +211,6 @@ class OfflineOperator:
     async def observe(self, line: bytes) -> None:
         """Take a line of the watch in, as kopf does."""
         await self._process(json.loads(line))
-
-    async def close(self) -> None:
-        """End all work in order, as a terminating operator does."""
-        await self.controller.drain(_DRAIN_SECONDS)
-        await self.writer.close()
-        if self.entry.timer is not None:
-            self.entry.timer.cancel()
 
 
 def _kopf(observe: Callable[[Kind, str | None, Mapping[str, Any]], None]) -> Callable[[Any], Any]:

@@ -54,24 +54,22 @@ def written(count: int) -> tuple[Figure, Figure]:
 async def _written(count: int) -> tuple[Figure, Figure]:
     # Both limits delay writes and cost nothing else; without them 5,000 updates of one object take seconds, not hours.
     status_writer.REPORT_PERIOD_SECONDS, status_writer.REPORTS_PER_SECOND = 0.0, 1e9
-    operator = await OfflineOperator.started()
-    tracker, outcome = operator.attempt.tracker, PullOutcome()
-    stream = read_records(_lines((_WARM_UP + count) * _RECORDS_BETWEEN))
-    updates, echoes = [], []
-    for _ in range(_WARM_UP + count):
-        for _ in range(_RECORDS_BETWEEN - 1):
+    stream, updates, echoes = read_records(_lines((_WARM_UP + count) * _RECORDS_BETWEEN)), [], []
+    async with OfflineOperator.running() as operator:
+        tracker, outcome = operator.attempt.tracker, PullOutcome()
+        for _ in range(_WARM_UP + count):
+            for _ in range(_RECORDS_BETWEEN - 1):
+                _take(next(stream), tracker, outcome)
+            operator.watch.start()
             _take(next(stream), tracker, outcome)
-        operator.watch.start()
-        _take(next(stream), tracker, outcome)
-        await operator.write()
-        update = operator.watch.stop()
-        event = operator.echo()
-        operator.watch.start()
-        await operator.observe(event)
-        echo = operator.watch.stop()
-        updates.append(update + echo)
-        echoes.append(echo)
-    await operator.close()
+            await operator.write()
+            update = operator.watch.stop()
+            event = operator.echo()
+            operator.watch.start()
+            await operator.observe(event)
+            echo = operator.watch.stop()
+            updates.append(update + echo)
+            echoes.append(echo)
     return (
         Figure(
             "written update",
