@@ -22,7 +22,7 @@ _ROW = re.compile(r"\| `(?P<id>[a-z0-9-]+(?:\.[a-z0-9-]+)+)` \| (?P<text>[^|]+) 
 
 
 class FeatureMarkerError(ValueError):
-    """A marker names its row by something other than one string; the text says where."""
+    """A marker names its row by something other than strings; the text says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def marked_tests(folder: Path = TESTS) -> list[MarkedTest]:
     """Read the markers of all test files below a folder.
 
     Raises:
-        FeatureMarkerError: A marker does not name its row by one string.
+        FeatureMarkerError: A marker does not name its rows by strings.
     """
     found = []
     for path in sorted(folder.rglob("test_*.py")):
@@ -134,12 +134,11 @@ def _features(node: ast.AST, file: str) -> Iterator[str]:
     for call in ast.walk(node):
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "feature"):
             continue
-        match call.args:
-            case [ast.Constant(value=str(feature))] if not call.keywords:
-                yield feature
-            case _:
-                message = f"{file}:{call.lineno}: a feature marker takes one string"
-                raise FeatureMarkerError(message)
+        named = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if not named or len(named) < len(call.args) or call.keywords:
+            message = f"{file}:{call.lineno}: a feature marker takes strings, and at least one"
+            raise FeatureMarkerError(message)
+        yield from named
 
 
 def _is_pytestmark(node: ast.stmt) -> bool:

@@ -68,7 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, {})
         return self._answer(200, {"Content-Type": media_type}, found)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        """Say whether there is a manifest or a blob."""
+        self.do_GET()
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

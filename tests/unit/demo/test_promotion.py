@@ -14,12 +14,10 @@ HOSTS = {"staging.example.com": "127.0.0.1:1/x", "prod.example.com": "127.0.0.1:
 
 def pull(*, percent: int = 0) -> Operation:
     """Return a running pull."""
+    progress = {"stage": "Downloading", "percent": percent, "bytesDone": 2_500_000}
     body = {
         "metadata": {"name": "release-ship"},
-        "status": {
-            "phase": "Running",
-            "progress": {"stage": "Downloading", "percent": percent, "bytesDone": 2_500_000},
-        },
+        "status": {"phase": "Running", "progress": progress},
     }
     return Operation.of("ImagePull", body)
 

@@ -44,9 +44,16 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 
 def test_a_cluster_that_was_down_is_taken_down_again(layout: Layout) -> None:
-    """Also when the block fails."""
-    with pytest.raises(ZeroDivisionError), cluster_up(print, layout) as cluster:
+    """It was nobody's."""
+    with cluster_up(print, layout) as cluster:
         assert cluster.registry == "127.0.0.1:1"
+        assert Recorded.calls == ["up"]
+    assert Recorded.calls == ["up", "down"]
+
+
+def test_it_is_taken_down_when_the_block_fails(layout: Layout) -> None:
+    """Nothing is left running."""
+    with pytest.raises(ZeroDivisionError), cluster_up(print, layout):
         raise ZeroDivisionError
     assert Recorded.calls == ["up", "down"]
 

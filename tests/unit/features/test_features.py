@@ -60,7 +60,7 @@ def test_markers_are_found_wherever_pytest_takes_them(tmp_path: Path) -> None:
         """
 pytestmark = [pytest.mark.feature("a.module")]
 
-@pytest.mark.feature("a.function")
+@pytest.mark.feature("a.function", "a.second")
 def test_one(): ...
 
 @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.feature("a.parameter"))])
@@ -79,6 +79,7 @@ def helper(): ...
     found = {(test.name, test.feature) for test in marked_tests(tmp_path) if test.feature != "a.module"}
     assert found == {
         ("test_one", "a.function"),
+        ("test_one", "a.second"),
         ("test_two", "a.parameter"),
         ("TestThree::test_four", "a.class"),
         ("TestThree::test_four", "a.method"),
@@ -86,8 +87,10 @@ def helper(): ...
     assert sum(test.feature == "a.module" for test in marked_tests(tmp_path)) == 3
 
 
-def test_a_marker_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", ["NAME", "", '"a.row", *MORE', 'id="a.row"'])
+def test_a_marker_that_cannot_be_read_is_refused(arguments: str, tmp_path: Path) -> None:
     """A computed id could name anything."""
-    (tmp_path / "test_bad.py").write_text("@pytest.mark.feature(NAME)\ndef test_one(): ...\n", encoding="utf-8")
+    text = f"@pytest.mark.feature({arguments})\ndef test_one(): ...\n"
+    (tmp_path / "test_bad.py").write_text(text, encoding="utf-8")
     with pytest.raises(FeatureMarkerError, match="test_bad:1"):
         marked_tests(tmp_path)
