@@ -61,6 +61,19 @@ class Objects:
         """Delete an object."""
         self._sent("DELETE", self.path(kind, name))
 
+    def wait_gone(self, kind: Kind, name: str) -> None:
+        """Return when there is no object of this name.
+
+        Raises:
+            StillWaitingError: There still is one after 30 s.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self.api.request("GET", self.path(kind, name)).status != 404:
+            if time.monotonic() > deadline:
+                message = f"{kind.kind} {name} is still there"
+                raise StillWaitingError(message)
+            time.sleep(POLL_SECONDS)
+
     def create_secret(self, name: str, secret_type: str, text: Mapping[str, str], **metadata: Any) -> Body:
         """Create a Secret of plain-text values."""
         body = {"metadata": {"name": name, **metadata}, "type": secret_type, "stringData": dict(text)}

@@ -44,16 +44,18 @@ class _Call:
 
     def view(self, now: datetime) -> Attempt:
         """Return what a decision sees of it."""
-        over = now >= self.ends and (not self.checkpoint or self.stopping is not None)
+        queued = now < self.started and self.stopping is None
+        over = not queued and now >= self.ends and (not self.checkpoint or self.stopping is not None)
         reason = self.stopping or self.reason
         good = reason.reason_class is ReasonClass.SUCCESS
         return Attempt(
             run=self.run,
             number=self.number,
-            started=self.started,
+            started=max(now, self.started) if queued else self.started,
+            queued=queued,
             facts=Facts(image=image() if good else None, previous=PreviousImage(id=OTHER_ID)),
-            progress=Progress(percent=min(99, int((now - self.started).total_seconds()))),
-            checkpoint=self.checkpoint and not over,
+            progress=Progress(percent=max(0, min(99, int((now - self.started).total_seconds())))),
+            checkpoint=self.checkpoint and not (over or queued),
             stopping=self.stopping,
             outcome=Outcome(reason=reason, message=reason.sentence) if over else None,
         )
@@ -84,12 +86,14 @@ class OperationLife:
     limits: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     ends: dict[int, tuple[Phase | str, datetime | None]] = field(default_factory=dict)
     closed: dict[tuple[int, int], HistoryEntry] = field(default_factory=dict)
+    unwritten: list[int] = field(default_factory=list)
+    """The runs of attempts whose end was seen and is not written yet."""
     draw: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Seed chance."""
         self.draw = random.Random(self.seed)  # noqa: S311 - repeatable, guards nothing
-        self.fields = {"backoffLimit": self.draw.randint(0, 3)}
+        self.fields = {"backoffLimit": self.draw.randint(0, 3), "timeoutSeconds": 20}
 
     @property
     def spec(self) -> ImagePullSpec:
@@ -106,7 +110,7 @@ class OperationLife:
         self.generation += 1
         for _ in range(200):
             self.look()
-            if self.known.completion_time is not None and self.call is None:
+            if self.known.completion_time is not None and self.wake_at is None:
                 break
             self.pass_time()
         self.check_end()
@@ -116,8 +120,10 @@ class OperationLife:
     def happen(self) -> None:
         """Do one thing to the object or to its process, or let time pass."""
         chance = self.draw.random()
-        if chance < 0.12:
+        if chance < 0.06:
             self.kill()
+        elif chance < 0.12:
+            self.drain()
         elif chance < 0.3:
             self.change()
         elif chance < 0.35:
@@ -127,7 +133,8 @@ class OperationLife:
 
     def pass_time(self) -> None:
         """Move to the next moment at which something is due."""
-        due = [moment for moment in (self.wake_at, self.call.ends if self.call else None) if moment is not None]
+        moments = [self.wake_at, *((self.call.started, self.call.ends) if self.call is not None else ())]
+        due = [moment for moment in moments if moment is not None and moment > self.now]
         if due:
             self.now = max(self.now, min(due))
 
@@ -154,16 +161,20 @@ class OperationLife:
                 )
 
     def kill(self) -> None:
-        """Start another process, which knows only what is written. Sometimes the former one drained first."""
-        if self.draw.random() < 0.3:
-            self.accepting = False
-            if self.call is not None and self.call.stopping is None:
-                self.stop(Reason.INTERRUPTED)
-            self.look()
-            self.accepting = True
-        if self.call is not None:
-            self.excused[self.call.run] += 1
+        """Start another process, which knows only what is written."""
+        for run in self.unwritten + ([self.call.run] if self.call is not None else []):
+            self.excused[run] += 1
+        self.unwritten.clear()
         self.call, self.known = None, self.written
+
+    def drain(self) -> None:
+        """End the process in order, and start another."""
+        self.accepting = False
+        if self.call is not None and self.call.stopping is None:
+            self.stop(Reason.INTERRUPTED)
+        self.look()
+        self.accepting = True
+        self.kill()
 
     def stop(self, reason: Reason) -> None:
         """Stop the daemon call."""
@@ -188,13 +199,17 @@ class OperationLife:
                 self.carry_out(decision, attempt)
             except KilledError:
                 self.kill()
-            if self.call is None or self.call.view(self.now).outcome is None:
+            over = self.call is not None and self.call.view(self.now).outcome is not None
+            begun = any(isinstance(effect, StartAttempt) for effect in decision.effects)
+            if not (over or begun or (self.wake_at is not None and self.wake_at <= self.now)):
                 return
         raise AssertionError(self.seed, "never at rest")
 
     def carry_out(self, decision: Decision[OperationStatus], attempt: Attempt | None) -> None:
         """Write and act; the process may be killed between any two steps."""
         self.perhaps_killed()
+        if attempt is not None and attempt.outcome is not None:
+            self.unwritten.append(attempt.run)
         lands = decision.write is Write.COMMIT or (decision.write is Write.REPORT and self.draw.random() < 0.7)
         if lands:
             self.write(decision.status)
@@ -223,12 +238,12 @@ class OperationLife:
     def begin(self, run: int, number: int) -> None:
         """Begin a daemon call."""
         assert self.call is None, self.seed
-        seconds = self.draw.choice((0.01, 0.2, 3, 90, 700))
+        queue, seconds = self.draw.choice((0, 0, 0.4, 60)), self.draw.choice((0.01, 0.2, 3, 15, 90))
         self.call = _Call(
             run=run,
             number=number,
-            started=self.now,
-            ends=self.now + timedelta(seconds=seconds),
+            started=self.now + timedelta(seconds=queue),
+            ends=self.now + timedelta(seconds=queue + seconds),
             reason=self.draw.choice(CHANCES if self.peaceful else OUTCOMES),
             checkpoint=self.draw.random() < 0.3,
         )
@@ -252,10 +267,11 @@ class OperationLife:
         stopped = spec.cancel or spec.suspend or parent.cancel or parent.suspend
         assert len(begins) <= 1, where
         assert not (begins and (goes_on or stopped or not self.accepting)), where
-        assert decision.wake_at is None or decision.wake_at > self.now, where
         ended = status.completion_time is not None
+        soon = self.now if ended else self.now + timedelta(milliseconds=1)  # at once only for the run that follows
+        assert decision.wake_at is None or decision.wake_at >= soon, where
         held = status.phase == Phase.SUSPENDED or not self.accepting
-        assert ended or held or goes_on or decision.wake_at is not None, (where, status)
+        assert ended or held or goes_on or begins or decision.wake_at is not None, (where, status)
         opened = [entry for entry in status.history if entry.completion_time is None]
         assert opened in ([], [status.history[-1]] if status.history else []), where
         assert bool(opened) == (goes_on or bool(begins)), where
@@ -275,6 +291,7 @@ class OperationLife:
                 place = (entry.run, entry.attempt)
                 assert self.closed.setdefault(place, entry) == entry, self.seed
         self.written = status
+        self.unwritten.clear()
 
     def check_end(self) -> None:
         """Check what came of it all."""

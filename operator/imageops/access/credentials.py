@@ -54,9 +54,15 @@ class SecretCredentials:
 
 
 def normalised_host(server: str) -> str:
-    """Return the host with its port of a registry's name, address or URL; Docker Hub under its one name."""
+    """Return the host with its port of a registry's name, address or URL; Docker Hub under its one name.
+
+    Empty for what is no address at all.
+    """
     text = server.strip()
-    parts = urlsplit(text if "://" in text else f"//{text}")
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+    except ValueError:
+        return ""
     host = parts.netloc.rpartition("@")[2].lower()
     return HUB if host in _HUB_NAMES else host
 

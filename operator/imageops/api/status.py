@@ -290,6 +290,9 @@ class RunStatus(StatusModel):
     run: Count = 0
     """Number of the present or last run, from 1; 0 before the first."""
 
+    trigger: Word | None = None
+    """What started the present or last run: Spec, Token or Interval."""
+
     phase: Word = Phase.PENDING.value
     """Pending, Running, Suspended, Succeeded, Failed or Cancelled; derived from the conditions."""
 

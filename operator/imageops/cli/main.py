@@ -2,15 +2,21 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
+
+from kubernetes.aio.config import ConfigException
 
 from imageops import handlers
 from imageops.runtime import app
 from imageops.runtime.settings import Settings, SettingsError
 from imageops.telemetry import logs
 
+logger = logging.getLogger("imageops.cli")
+
+EXIT_FAILURE = 1
 EXIT_USAGE = 2
 
 
@@ -26,5 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"imageops: {error}", file=sys.stderr)  # noqa: T201 - a command talks to people
         return EXIT_USAGE
     logs.set_up(settings.log_level)
-    asyncio.run(app.run(settings, handlers.watch))
+    try:
+        asyncio.run(app.run(settings, handlers.watch))
+    except (OSError, ConfigException) as error:
+        logger.error("the operator cannot start: %s", error)  # noqa: TRY400 - a stack says nothing more
+        return EXIT_FAILURE
     return 0

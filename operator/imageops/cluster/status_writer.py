@@ -67,6 +67,8 @@ class _Lane:
     latest: StatusModel | None = None
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
+    at_rest: bool = False
+    """Whether the lane is to be dropped when its reporter ends."""
 
     def take(self) -> StatusModel | None:
         """Return the newest report, which a commit may have dropped meanwhile."""
@@ -134,15 +136,16 @@ class StatusWriter:
     def report(self, key: ObjectKey, status: StatusModel) -> None:
         """Write a status soon; a newer report takes its place, a commit drops it."""
         lane = self._lanes.setdefault(key.uid, _Lane())
-        lane.latest = status
+        lane.latest, lane.at_rest = status, False
         if lane.reporter is None:
             lane.reporter = asyncio.create_task(self._report(key, lane), name=f"report {key}")
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
         lane = self._lanes.get(uid)
-        if lane is not None and lane.reporter is None and not lane.lock.locked():
-            del self._lanes[uid]
+        if lane is not None:
+            lane.at_rest = True
+            self._drop(uid, lane)
 
     async def close(self) -> None:
         """Stop reporting."""
@@ -162,7 +165,6 @@ class StatusWriter:
                     status = lane.take()
                     if status is None:
                         return
-                    lane.last_report = time.monotonic()
                     try:
                         await self._write(key, status, None)
                         failures = 0
@@ -171,8 +173,14 @@ class StatusWriter:
                             lane.put_back(status)
                         failures += 1
                         self._counted(key, "retried" if error.transient else "stale")
+                    lane.last_report = time.monotonic()
         finally:
             lane.reporter = None
+            self._drop(key.uid, lane)
+
+    def _drop(self, uid: str, lane: _Lane) -> None:
+        if lane.at_rest and lane.reporter is None and not lane.lock.locked() and self._lanes.get(uid) is lane:
+            del self._lanes[uid]
 
     async def _write(self, key: ObjectKey, status: StatusModel, resource_version: str | None) -> None:
         operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": key.uid}]

@@ -32,7 +32,8 @@ def settle(turn: OperationTurn, attempt: Attempt | None, *, unused: bool, accept
     if attempt is not None:
         if turn.now >= attempt.started + CHECK_TIMEOUT:
             turn.stop(attempt, Reason.TIMED_OUT)
-        turn.wakes.append(attempt.started + CHECK_TIMEOUT)
+        else:
+            turn.wakes.append(attempt.started + CHECK_TIMEOUT)
         return
     if unused and turn.status.image is not None and turn.status.image.present and not turn.op.held_by_others:
         _remove(turn, None, accepting=accepting)
@@ -117,7 +118,7 @@ def leave(turn: OperationTurn, attempt: Attempt | None, *, accepting: bool) -> N
         return
     wait_until = (turn.op.deleted_at or turn.now) + FINALIZER_PATIENCE
     unconfigured = turn.op.refusal is not None and turn.op.refusal.reason is Reason.DAEMON_NOT_CONFIGURED
-    if not _has_something_to_remove(turn.op) or turn.op.held_by_others:
+    if not _has_something_to_remove(turn) or turn.op.held_by_others:
         turn.effects.append(SetFinalizer(present=False))
     elif turn.now >= wait_until or unconfigured:
         turn.stop(attempt, Reason.CANCELLED)
@@ -146,6 +147,6 @@ def _remove(turn: OperationTurn, wait_until: datetime | None, *, accepting: bool
     turn.wakes.extend(time for time in (due if waits else None, wait_until) if time is not None)
 
 
-def _has_something_to_remove(operation: Operation) -> bool:
-    image = operation.status.image
-    return _wants_finalizer(operation) and image is not None and bool(image.present)
+def _has_something_to_remove(turn: OperationTurn) -> bool:
+    image = turn.status.image
+    return _wants_finalizer(turn.op) and image is not None and bool(image.present)

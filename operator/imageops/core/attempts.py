@@ -33,6 +33,8 @@ class Operation(Subject[OperationStatus]):
     """None when no model accepts it; `refusal` then says why."""
     arrived: frozenset[Reason] = frozenset()
     """The waiting reasons whose wait is over: what was waited for is there now."""
+    daemon_away: bool = False
+    """Whether the daemon is known not to answer; its return will be told."""
     references: Mapping[str, str] = field(default_factory=dict)
     """`reference` and `source_reference`, normalised, for the status."""
     finalizer: bool = False
@@ -72,9 +74,13 @@ class OperationTurn(Turn[OperationStatus]):
     def close(self, attempt: Attempt, outcome: Outcome) -> None:
         """Close an attempt of a run."""
         reason = outcome.reason
-        if reason.reason_class is ReasonClass.WAITING and reason is not Reason.SUSPENDED:
+        stopped = reason in {Reason.INTERRUPTED, Reason.SUSPENDED}
+        if reason.reason_class is ReasonClass.WAITING and not stopped:
             self.wait(outcome, attempts=attempt.number - 1)
             return
+        if attempt.queued:  # it never began
+            self.status = history.withdrawn(self.status)
+            self.set(attempts=attempt.number - 1)
         if attempt.progress is not None:
             self.set(progress=attempt.progress)
         image = attempt.facts.image
@@ -88,7 +94,7 @@ class OperationTurn(Turn[OperationStatus]):
             digest=image.digest if image is not None and succeeded else None,
             bytes_transferred=outcome.bytes_transferred,
         )
-        if reason in {Reason.INTERRUPTED, Reason.SUSPENDED}:
+        if stopped:
             return
         if reason.reason_class is ReasonClass.RETRYABLE:
             self.retry(outcome)
@@ -110,6 +116,13 @@ class OperationTurn(Turn[OperationStatus]):
         if not same and outcome.reason is not Reason.THROTTLED:
             self.event(outcome.reason, outcome.message, warning=True)
         self.state(State.PENDING, outcome.reason, outcome.message)
+
+    def wait_for_return(self, reason: Reason) -> None:
+        """Wait for something whose return is told; until then nothing is tried."""
+        if self.status.error is None or self.status.error.reason != reason:
+            self.event(reason, reason.sentence, warning=True)
+        self.set(next_retry_time=None, error=_error(reason, reason.sentence, None))
+        self.state(State.PENDING, reason)
 
     def retry(self, outcome: Outcome) -> None:
         """Count the failure; plan the next attempt or give up."""

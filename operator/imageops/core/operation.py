@@ -63,6 +63,8 @@ def decide(
 
     """
     turn = _Turn(operation, now, operation.status, op=operation)
+    if attempt is not None and attempt.queued and attempt.outcome is not None and not accepting:
+        return turn.result(Write.NOTHING)  # nothing was begun, so there is nothing to tell
     if attempt is not None:
         attempt = turn.take_in(attempt)
     elif not finished(turn.status):
@@ -74,12 +76,16 @@ def decide(
     if trigger is not None and attempt is not None:
         turn.stop(attempt, Reason.INTERRUPTED)
         return turn.result(turn.write(attempt))
+    if trigger is Trigger.TOKEN and not finished(operation.status):
+        trigger = None  # the end of the present run is written first
     if trigger is not None:
         turn.begin(trigger)
     turn.take_notice()
     if not finished(turn.status):
         turn.advance(attempt, parent or Parent(), accepting=accepting)
     if finished(turn.status):
+        if run_trigger(operation, turn.status) is not None:
+            turn.wakes.append(now)
         unused = parent is not None and parent.remove_image
         afterlife.settle(turn, attempt, unused=unused, accepting=accepting)
     return turn.result(turn.write(attempt))
@@ -141,7 +147,7 @@ class _Turn(OperationTurn):
         else:
             self.come_back()
             if accepting:
-                self.start(spec, parent)
+                self.start(parent)
             elif self.status.phase == Phase.RUNNING:
                 self.state(State.PENDING, Reason.INTERRUPTED)
 
@@ -173,6 +179,8 @@ class _Turn(OperationTurn):
 
     def go_on(self, attempt: Attempt, spec: OperationSpec) -> None:
         """Watch a running attempt: its time limit, its progress, its checkpoint."""
+        if attempt.queued:
+            return
         limit = attempt.started + timedelta(seconds=spec.timeout_seconds)
         if self.now >= limit:
             self.stop(attempt, Reason.TIMED_OUT)
@@ -187,7 +195,7 @@ class _Turn(OperationTurn):
         if attempt.checkpoint:
             self.effects.append(PassCheckpoint())
 
-    def start(self, spec: OperationSpec, parent: Parent) -> None:
+    def start(self, parent: Parent) -> None:
         due = self.status.next_retry_time
         if due is not None and due > self.now and not self.wait_is_over():
             self.wakes.append(due)
@@ -201,17 +209,18 @@ class _Turn(OperationTurn):
         if refused is not None:
             self.end(refused, refused.sentence)
             return
+        if self.op.daemon_away:
+            self.wait_for_return(Reason.DAEMON_UNAVAILABLE)
+            return
         if afterlife.needs_finalizer(self.op):
             self.effects.append(SetFinalizer(present=True))
             return
         number, run = self.status.attempts + 1, self.status.run
-        entry = HistoryEntry(run=run, trigger=self.run_trigger(run), attempt=number, start_time=self.stamp)
+        entry = HistoryEntry(run=run, trigger=self.status.trigger or Trigger.SPEC, attempt=number, start_time=self.stamp)
         self.status = history.opened(self.status, entry)
         self.set(attempts=number, next_retry_time=None, progress=None)
         self.state(State.RUNNING, ACTIVITY.get(self.op.kind, Reason.RUNNING))
         self.effects.append(StartAttempt(run=run, number=number))
-        self.wakes.append(self.now + SHOW_AFTER)
-        self.wakes.append(self.now + timedelta(seconds=spec.timeout_seconds))
 
     def refused_by(self, parent: Parent) -> Reason | None:
         if parent.closed and self.begun_by is not None:
@@ -221,13 +230,6 @@ class _Turn(OperationTurn):
     def wait_is_over(self) -> bool:
         error = self.status.error
         return error is not None and error.reason in self.op.arrived
-
-    def run_trigger(self, run: int) -> str:
-        """Say what started the present run: this very decision, or what its former attempts recorded."""
-        if self.begun_by is not None:
-            return self.begun_by.value
-        newest = history.newest(self.status)
-        return newest.trigger if newest is not None and newest.run == run else Trigger.SPEC.value
 
     # --- the result
 
@@ -243,5 +245,5 @@ class _Turn(OperationTurn):
             return Write.NOTHING
         if attempt is None or attempt.purpose is not Purpose.RUN or attempt.checkpoint:
             return Write.COMMIT
-        shown = self.now >= attempt.started + SHOW_AFTER
+        shown = not attempt.queued and self.now >= attempt.started + SHOW_AFTER
         return Write.REPORT if shown else Write.NOTHING

@@ -39,6 +39,8 @@ class Attempt:
     number: int
     started: datetime
     purpose: Purpose = Purpose.RUN
+    queued: bool = False
+    """Whether it waits for its turn: its time has not begun, and there is nothing to show."""
     facts: Facts = field(default_factory=Facts)
     progress: Progress | None = None
     checkpoint: bool = False

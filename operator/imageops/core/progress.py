@@ -127,10 +127,13 @@ class ProgressTracker:
             return
         self._bytes_done += current - layer.current
         layer.current = current
-        if not self._samples or now - self._samples[-1][0] >= _SAMPLE_SECONDS:
-            self._samples.append((now, self._bytes_done))
-            while self._samples[0][0] < now - RATE_WINDOW_SECONDS:
-                self._samples.popleft()
+        if self._samples and now // _SAMPLE_SECONDS == self._samples[-1][0] // _SAMPLE_SECONDS:
+            # The containerd store tells of 1 MiB a layer at once, and of all layers at about the same time.
+            self._samples[-1] = (now, self._bytes_done)
+            return
+        self._samples.append((now, self._bytes_done))
+        while self._samples[0][0] < now - RATE_WINDOW_SECONDS:
+            self._samples.popleft()
 
     def _rate(self, now: float) -> int | None:
         samples = [sample for sample in tuple(self._samples) if sample[0] >= now - RATE_WINDOW_SECONDS]
@@ -148,11 +151,18 @@ class ProgressTracker:
 
 
 def _fraction(layers: list[_Layer]) -> float:
-    """Tell how far a stream is: by bytes where they are known, else by layers."""
+    """Tell how far a stream is: by bytes where they are known, else by layers, each counted by its own bytes."""
     total = _bytes_total(layers)
     if total:
         return min(1.0, sum(layer.current for layer in layers) / total)
-    return sum(layer.done for layer in layers) / len(layers) if layers else 0.0
+    return sum(map(_part, layers)) / len(layers) if layers else 0.0
+
+
+def _part(layer: _Layer) -> float:
+    """Tell how far a layer is; a daemon fetches three at a time, so the sizes of the others come late."""
+    if layer.done or not layer.total:
+        return float(layer.done)
+    return layer.current / layer.total
 
 
 def _bytes_total(layers: list[_Layer]) -> int | None:

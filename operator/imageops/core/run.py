@@ -100,6 +100,7 @@ class Turn(Generic[StatusT]):
         self.begun_by = trigger
         self.set(
             run=self.status.run + 1,
+            trigger=trigger.value,
             observed_spec_hash=str(self.subject.spec_hash),
             last_handled_requested_at=self.subject.requested_at or self.status.last_handled_requested_at,
             start_time=self.stamp,

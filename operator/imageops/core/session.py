@@ -58,6 +58,8 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
     if not finished(turn.status):
         turn.advance()
         turn.sum_up()
+    if finished(turn.status) and (run_trigger(session, turn.status) is not None or turn.wants_retry()):
+        turn.wakes.append(now)
     if finished(turn.status) and session.spec is not None and all(one.finished for one in session.members):
         expire(turn, session.spec.ttl_seconds_after_finished)
     return turn.result()
@@ -79,6 +81,13 @@ class _Turn(Turn[SessionStatus]):
             errors=(),
             evidence=(),
             statistics=None,
+            total=0,
+            pending=0,
+            running=0,
+            succeeded=0,
+            failed=0,
+            cancelled=0,
+            skipped=0,
         )
 
     def wants_retry(self) -> bool:
@@ -129,14 +138,16 @@ class _Turn(Turn[SessionStatus]):
             refusal = refusal or OperationError(Reason.INVALID_SPEC)
             self.end(State.FAILED, refusal.reason, refusal.message)
             return
+        resumed = self.was_suspended() and not spec.suspend
+        if resumed:
+            self.come_back()
         stopping = stop_reason(spec, self.status, now=self.now)
         deadline = deadline_of(spec, self.status)
         if deadline is not None and stopping is None:
             self.wakes.append(deadline)
-        if (stopping is not None or spec.suspend) and any(not one.finished for one in self.session.members):
+        demanding = stopping is not None or spec.suspend or resumed
+        if demanding and any(not one.finished for one in self.session.members):
             self.effects.append(WakeMembers())
-        if not spec.suspend:
-            self.come_back()
         if spec.steps:
             self.advance_steps(spec, stopping)
         else:
@@ -145,18 +156,19 @@ class _Turn(Turn[SessionStatus]):
     def advance_steps(self, spec: SessionSpec, stopping: Reason | None) -> None:
         board = self.board(spec)
         board.look()
+        blind = stopping is None and not spec.suspend and self.session.image_store is None
         if stopping is not None:
             board.cancel_the_rest()
-        elif self.session.image_store is None:
-            self.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
-            self.wakes.append(self.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
-            return
-        elif not spec.suspend:
+        elif not (blind or spec.suspend):
             board.schedule()
         self.effects.extend(board.creations)
         rows = [board.rows[step.name] for step in spec.steps]
         self.show_steps(rows)
         open_rows = [row for row in rows if is_running(row) or row.phase == Phase.PENDING]
+        if open_rows and blind:
+            self.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
+            self.wakes.append(self.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
+            return
         if open_rows:
             self.show_state(spec, stopping, _tally(rows))
             return

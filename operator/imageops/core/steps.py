@@ -132,25 +132,34 @@ class Board:
         for step in self.spec.steps:
             if is_running(self.rows[step.name]):
                 self.rows[step.name] = self._go_on(step, self.rows[step.name])
-        for step in self.spec.steps:
-            row = self.rows[step.name]
-            if row.start_time is not None or row.phase in _ENDED:
-                continue
-            failed = sum(other.phase in {Phase.FAILED, Phase.CANCELLED} for other in self.rows.values())
-            if failed > self.spec.max_failed_steps or any(self.rows[name].phase in _LOST for name in step.run_after):
-                self.rows[step.name] = self._ended(row, SKIPPED, Reason.SKIPPED.value)
-                continue
-            running = sum(is_running(other) for other in self.rows.values())
-            ready = all(self.rows[name].phase == Phase.SUCCEEDED for name in step.run_after)
-            if ready and running < self.spec.parallelism:
-                started = row.model_copy(update={"phase": Phase.RUNNING.value, "start_time": self.now})
-                self.rows[step.name] = self._go_on(step, started)
+        before: dict[str, StepStatus] = {}
+        while before != self.rows:  # one that ends at once decides about others, also about those that stand before it
+            before = dict(self.rows)
+            for step in self.spec.steps:
+                self.rows[step.name] = self._begin(step, self.rows[step.name])
+
+    def _begin(self, step: Step, row: StepStatus) -> StepStatus:
+        """Start a step or skip it, if it is time for that."""
+        if row.start_time is not None or row.phase in _ENDED:
+            return row
+        failed = sum(other.phase in {Phase.FAILED, Phase.CANCELLED} for other in self.rows.values())
+        if failed > self.spec.max_failed_steps or any(self.rows[name].phase in _LOST for name in step.run_after):
+            return self._ended(row, SKIPPED, Reason.SKIPPED.value)
+        running = sum(is_running(other) for other in self.rows.values())
+        ready = all(self.rows[name].phase == Phase.SUCCEEDED for name in step.run_after)
+        if not ready or running >= self.spec.parallelism:
+            return row
+        started = row.model_copy(update={"phase": Phase.RUNNING.value, "start_time": self.now})
+        started = self._seen(step, started)  # its operation may be there, and over, since before a crash
+        return self._go_on(step, started) if is_running(started) else started
 
     def cancel_the_rest(self) -> None:
-        """Close all steps that were never started."""
-        for name, row in self.rows.items():
-            if row.start_time is None and row.phase not in _ENDED:
-                self.rows[name] = self._ended(row, Phase.CANCELLED, Reason.CANCELLED.value)
+        """Close all steps for which no operation is under way."""
+        for step in self.spec.steps:
+            row = self.rows[step.name]
+            idle = all(one.finished for one in self.operations_of(step).values())
+            if idle and row.phase not in _ENDED:
+                self.rows[step.name] = self._ended(row, Phase.CANCELLED, Reason.CANCELLED.value)
 
     def _go_on(self, step: Step, row: StepStatus) -> StepStatus:
         """Create the operation that a started step needs next."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
@@ -114,7 +115,7 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
     writer = StatusWriter(
         api, written=lambda key, status, stored: controller.written(key, status, stored), counted=watcher.wrote,
     )
-    operations = OperationPerformer(api, store, daemons, observe, watcher)
+    operations = OperationPerformer(api, store, daemons, observe, watcher, _clock)
     sessions = SessionPerformer(api, store, daemons, observe, OPERATION_KINDS)
     performers: dict[Kind, Performer] = {kind: operations for kind in OPERATION_KINDS}
     controller = Controller(
@@ -125,6 +126,7 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
         performers=performers | {SESSION: sessions},
         watcher=watcher,
         left=daemons.forget,
+        clock=_clock,
     )
     health.daemons = daemons
     metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
@@ -184,6 +186,10 @@ async def _wait_for_kinds(api: ApiServer) -> None:
             logger.warning("waiting for the API server to serve %s; apply the CRDs", ", ".join(sorted(missing)))
             reported = missing
         await asyncio.sleep(KINDS_CHECK_SECONDS)
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def _scrape(metrics: Metrics, health: _Health) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -102,27 +102,33 @@ class RunningAttempt:
 
     run: int
     number: int
-    started_at: datetime
     purpose: Purpose
+    clock: Callable[[], datetime]
     changed: Callable[[], None]
     """Called when there is something new to decide on before the end."""
     finished: Callable[[Outcome], None]
     """Called once, with the outcome."""
     tracker: ProgressTracker = field(default_factory=ProgressTracker)
     outcome: Outcome | None = None
+    _desk: asyncio.Semaphore | None = None
+    _started_at: datetime | None = None
+    """None while it waits for its turn at the desk."""
     _execution: Execution[Any, Any] | None = None
-    _task: "asyncio.Task[Outcome] | None" = None
+    _task: "asyncio.Task[None] | None" = None
     _checkpoint: "asyncio.Future[None] | None" = None
 
-    def start(self, tool: Tool[Any, Any], arguments: Any) -> None:
-        """Begin to run the tool."""
+    def start(self, tool: Tool[Any, Any], arguments: Any, *, desk: asyncio.Semaphore | None) -> None:
+        """Run the tool as soon as there is a place at the desk, if there is a desk."""
         self._execution = Execution(tool, arguments, self.tracker, self)
-        self._task = asyncio.create_task(self._execution.run(), name=f"attempt {tool.name}")
+        self._task = asyncio.create_task(self._run(self._execution, desk), name=f"attempt {tool.name}")
+        self._task.add_done_callback(lambda _: self._over())
 
     def stop(self, reason: Reason) -> None:
         """Tell the tool to stop; the outcome follows."""
         if self._execution is not None:
             self._execution.stop(reason)
+        if self._started_at is None and self._task is not None:
+            self._task.cancel()
 
     def pass_checkpoint(self) -> None:
         """Let the tool replace what it was about to."""
@@ -138,32 +144,62 @@ class RunningAttempt:
     def view(self, now: datetime) -> Attempt:
         """Return the attempt as it stands, for a decision."""
         execution = self._execution
-        if execution is None:
-            return Attempt(run=self.run, number=self.number, started=self.started_at, purpose=self.purpose)
-        return Attempt(
+        attempt = Attempt(
             run=self.run,
             number=self.number,
-            started=self.started_at,
+            started=self._started_at or now,
             purpose=self.purpose,
+            queued=self._started_at is None,
+            outcome=self.outcome,
+        )
+        if execution is None or attempt.queued:
+            return attempt
+        return replace(
+            attempt,
             facts=execution.facts,
             progress=execution.progress.snapshot(time.monotonic(), written_at=now.replace(microsecond=0)),
             checkpoint=self._checkpoint is not None,
             stopping=execution.stopping,
-            outcome=self.outcome,
         )
+
+    async def _run(self, execution: Execution[Any, Any], desk: asyncio.Semaphore | None) -> None:
+        try:
+            if desk is not None:
+                await desk.acquire()
+                self._desk = desk
+            self._started_at = self.clock()
+            self.changed()
+            await execution.run()
+        except asyncio.CancelledError:
+            if execution.stopping is None:
+                raise
+        finally:
+            self.takes_long(execution)
+
+    def _over(self) -> None:
+        """Close an attempt that was stopped before its turn came, or before its task had even begun."""
+        if self.outcome is None and self._execution is not None:
+            reason = self._execution.stopping or Reason.INTERRUPTED
+            self.ended(self._execution, Outcome(reason=reason, message=reason.sentence))
 
     # The observer of the execution.
 
     def started(self, execution: Execution[Any, Any]) -> None:
         """Nothing is to be noted: the decision that started it did."""
 
-    def ended(self, execution: Execution[Any, Any], outcome: Outcome) -> None:
+    def ended(self, execution: Execution[Any, Any], outcome: Outcome) -> None:  # noqa: ARG002 - an observer's interface
         """Keep the outcome for the next decision."""
         self._checkpoint = None
         self.outcome = outcome
         self.finished(outcome)
 
-    async def checkpoint(self, execution: Execution[Any, Any]) -> None:
+    def takes_long(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
+        """Leave the desk."""
+        if self._desk is not None:
+            self._desk.release()
+            self._desk = None
+
+    async def checkpoint(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
         """Wait until a decision lets the tool pass."""
         self._checkpoint = asyncio.get_running_loop().create_future()
         self.changed()

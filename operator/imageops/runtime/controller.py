@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION_LABEL, Kind
@@ -78,7 +78,7 @@ class Controller:
         performers: Mapping[Kind, Performer],
         watcher: Watcher,
         left: Callable[[str], None],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime],
     ) -> None:
         """Put the parts together; `left` is told the uid of every object that is gone."""
         self._left = left
@@ -241,8 +241,8 @@ class Controller:
     async def _turn(self, entry: Entry) -> None:
         now = self._clock()
         performer = self._performers[entry.key.kind]
-        outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         decision = await performer.decide(entry, now=now, accepting=self._accepting)
+        outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
         if decision.write is Write.REPORT:

@@ -46,7 +46,7 @@ class Daemons:
     _known: dict[str, DaemonInfo] = field(default_factory=dict)
     """Who each daemon was when it answered last."""
     _up: set[str] = field(default_factory=set)
-    _reported_away: set[str] = field(default_factory=set)
+    _away: set[str] = field(default_factory=set)
     _daemons: dict[str, Daemon] = field(default_factory=dict)
     _look_now: dict[str, asyncio.Event] = field(default_factory=dict)
 
@@ -71,6 +71,10 @@ class Daemons:
     def is_up(self, name: str | None) -> bool:
         """Tell whether a daemon answered the last look."""
         return (name or self.default) in self._up
+
+    def is_away(self, name: str | None) -> bool:
+        """Tell whether a daemon is known not to answer; `returned` will tell when it does."""
+        return (name or self.default) in self._away
 
     def arrived(self, name: str | None, uid: str) -> frozenset[Reason]:
         """Return the reasons for which an object need not wait any longer."""
@@ -126,11 +130,11 @@ class Daemons:
             info = await engine.describe()
         except OperationError as error:
             self._up.discard(name)
-            if name not in self._reported_away:
+            if name not in self._away:
                 logger.warning("daemon %s does not answer: %s", name, error.reason.value)
-                self._reported_away.add(name)
+                self._away.add(name)
             return
-        self._reported_away.discard(name)
+        self._away.discard(name)
         self._known[name] = info
         if name not in self._up:
             logger.info("daemon %s answers: Engine %s, %s image store", name, info.version, info.image_store.value)

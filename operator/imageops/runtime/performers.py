@@ -16,7 +16,6 @@ from imageops.api.status import OperationStatus, Trigger
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
-from imageops.core import history
 from imageops.core.attempts import Operation
 from imageops.core.effects import Decision, Purpose, StartAttempt
 from imageops.core.members import Member
@@ -59,6 +58,7 @@ class OperationPerformer:
     daemons: Daemons
     observe: Observe
     counter: AttemptCounter
+    clock: Callable[[], datetime]
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[OperationStatus]:
         """Return the decision about an operation."""
@@ -83,6 +83,7 @@ class OperationPerformer:
             spec=spec,
             references=reading.references,
             arrived=self.daemons.arrived(spec.daemon_name, entry.key.uid) if configured else frozenset(),
+            daemon_away=configured and self.daemons.is_away(spec.daemon_name),
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
@@ -109,8 +110,8 @@ class OperationPerformer:
             changed()
 
         self.counter.attempt_started(kind)
-        entry.attempt = RunningAttempt(effect.run, effect.number, now, effect.purpose, changed, ended)
-        entry.attempt.start(tool, arguments)
+        entry.attempt = RunningAttempt(effect.run, effect.number, effect.purpose, self.clock, changed, ended)
+        entry.attempt.start(tool, arguments, desk=self.daemons.daemon(spec.daemon_name).desk)
 
     def _tool(self, entry: Entry, spec: OperationSpec, purpose: Purpose) -> tuple[Tool[Any, Any], Any]:
         """Return the tool for a purpose, with its arguments."""
@@ -122,12 +123,7 @@ class OperationPerformer:
             session=_source(session.spec) if session is not None else CredentialSource(),
         )
         status: OperationStatus = entry.status
-        newest = history.newest(status)
-        arguments = arguments_of(
-            spec,
-            trigger=newest.trigger if newest is not None else Trigger.SPEC,
-            assumed=self._assumed(entry),
-        )
+        arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))
         tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace))
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             return CheckTool(tool, status.image.digest if status.image is not None else None), arguments

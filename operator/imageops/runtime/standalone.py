@@ -62,7 +62,7 @@ class ToolRun:
         """Run the tool to its end, whatever that is, and return the status."""
         while not finished(self.status):
             self._woken.clear()
-            now = datetime.now(UTC)
+            now = _clock()
             wake_at = self._decide(now)
             if finished(self.status):
                 break
@@ -90,19 +90,23 @@ class ToolRun:
             self.status = decision.status
             self._changed(self.status)
         for effect in decision.effects:
-            self._carry_out(effect, now)
+            self._carry_out(effect)
         return decision.wake_at
 
-    def _carry_out(self, effect: Effect, now: datetime) -> None:
+    def _carry_out(self, effect: Effect) -> None:
         match effect:
             case StartAttempt():
                 self._attempt = RunningAttempt(
-                    effect.run, effect.number, now, effect.purpose, self._woken.set, lambda _: self._woken.set(),
+                    effect.run, effect.number, effect.purpose, _clock, self._woken.set, lambda _: self._woken.set(),
                 )
-                self._attempt.start(self._tool, self._arguments)
+                self._attempt.start(self._tool, self._arguments, desk=None)
             case StopAttempt(reason=reason) if self._attempt is not None:
                 self._attempt.stop(reason)
             case PassCheckpoint() if self._attempt is not None:
                 self._attempt.pass_checkpoint()
             case _:
                 return
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)

@@ -64,6 +64,10 @@ class Observer(Protocol):
         """Take note that it ended; called exactly once for each that was started."""
         ...
 
+    def takes_long(self, execution: "Execution[Any, Any]") -> None:
+        """Take note that the execution begins a transfer, or waits for one."""
+        ...
+
     async def checkpoint(self, execution: "Execution[Any, Any]") -> None:
         """Return when what the execution learned is on record."""
         ...
@@ -104,6 +108,10 @@ class Execution(Generic[ArgumentsT, ResultT]):
         """Show the progress of a stream that another execution began, and count none of its bytes."""
         self.progress = progress
         self._follows = True
+
+    def takes_long(self) -> None:
+        """Say that a transfer begins, or a wait for one."""
+        self.observer.takes_long(self)
 
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record."""
@@ -146,6 +154,7 @@ class Execution(Generic[ArgumentsT, ResultT]):
             return Outcome(reason=self._stop_reason, message=self._stop_reason.sentence)
         try:
             self.result = await self.tool.run(self.arguments, self)
+            outcome = Outcome(reason=self.result.reason, message=self.result.message)
         except OperationError as error:
             return Outcome(reason=error.reason, message=error.message, hint=error.hint, retry_after=error.retry_after)
         except asyncio.CancelledError:
@@ -159,7 +168,7 @@ class Execution(Generic[ArgumentsT, ResultT]):
             )
             return Outcome(reason=Reason.INTERNAL_ERROR, message=Reason.INTERNAL_ERROR.sentence)
         self.progress.reached(Stage.COMPLETE)
-        return Outcome(reason=self.result.reason, message=self.result.message)
+        return outcome
 
 
 async def execute_with_progress(

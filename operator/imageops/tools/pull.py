@@ -145,6 +145,7 @@ class PullTool:
             if place is not None:
                 self.daemon.transfers.give_back(place)
 
+        context.takes_long()
         return await self.daemon.pulls.join(key, context, begin, ended)
 
     async def _offered(self, arguments: PullArguments, auth: RegistryAuth | None) -> RemoteImage:
@@ -181,15 +182,19 @@ class PullTool:
         """Pull each missing child of the index by digest.
 
         The Engine may call the pull of an attestation an error, although all its content arrived; so what counts is
-        what is available afterwards, and the error is kept for the case that something is missing.
+        what is available afterwards, and the error is kept for the case that something is missing. The index holds the
+        content of its children; the names by digest that their pulls leave behind are taken away again.
         """
         refused: OperationError | None = None
         for child in await self._missing(str(reference)):
             by_digest = Reference(host=reference.host, repository=reference.repository, tag=None, digest=child)
+            was_there = await self.daemon.engine.inspect(str(by_digest)) is not None
             try:
                 await self._stream(by_digest, None, progress, auth)
             except OperationError as error:
                 refused = error
+            if not was_there:
+                await self.daemon.engine.remove(str(by_digest))
         if await self._missing(str(reference)):
             raise refused or OperationError(
                 Reason.IMAGE_CHANGED, "Some children of the index are not on the daemon after they were pulled.",

@@ -91,6 +91,7 @@ class PushTool:
     ) -> str:
         """Push, ask the registry what it serves now, and return that digest."""
         engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
+        context.takes_long()
         if replaced is not None:
             context.learn(previous=PreviousImage(digest=replaced))
             await context.checkpoint()

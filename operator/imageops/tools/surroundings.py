@@ -14,6 +14,10 @@ from imageops.tools.sharing import SharedPulls
 from imageops.tools.tool import ToolContext
 
 
+DESK_PLACES = 16
+"""Operations that ask one daemon short questions at the same time; transfers are counted apart."""
+
+
 class Credentials(Protocol):
     """The credentials that one operation may use."""
 
@@ -58,6 +62,9 @@ class Daemon:
     budgets: RegistryBudgets
     pulls: SharedPulls = field(default_factory=SharedPulls)
     targets: TargetLocks = field(default_factory=TargetLocks)
+    desk: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DESK_PLACES))
+    """Held by those that ask the daemon short questions, so that a thousand objects are served one after another
+    instead of all at once and none to its end."""
 
 
 async def known_daemon(daemon: Daemon, context: ToolContext) -> DaemonInfo:

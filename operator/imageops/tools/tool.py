@@ -88,6 +88,10 @@ class ToolContext(Protocol):
         """Show the progress of a stream that another execution began, and count none of its bytes."""
         ...
 
+    def takes_long(self) -> None:
+        """Let others have this execution's place among those that ask the daemon short questions."""
+        ...
+
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record; to be awaited before anything existing is replaced."""
         ...

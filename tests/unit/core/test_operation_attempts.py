@@ -55,12 +55,21 @@ def test_a_new_object_starts_its_first_attempt() -> None:
     status = decision.status
     assert decision.effects == (StartAttempt(run=1, number=1),)
     assert decision.write is Write.NOTHING
-    assert decision.wake_at == at(0.95)
+    assert decision.wake_at is None
     assert (status.phase, status.run, status.attempts, status.observed_generation) == (Phase.RUNNING, 1, 1, 3)
     assert status.start_time == at(0)
     assert status.conditions[0].reason == "Pulling"
     assert status.reference == "registry.example/app:1"
     assert [(entry.trigger, entry.attempt) for entry in status.history] == [(Trigger.SPEC, 1)]
+
+
+def test_an_attempt_in_the_queue_has_nothing_to_show_and_no_time_limit() -> None:
+    """Its time begins with its turn."""
+    queued = attempt(started=at(900), queued=True)
+    decision = decide(operation(None, running_status()), attempt=queued, parent=None, now=at(900))
+    assert (decision.effects, decision.write, decision.wake_at) == ((), Write.NOTHING, None)
+    begun = decide(operation(None, running_status()), attempt=attempt(started=at(900)), parent=None, now=at(900))
+    assert begun.wake_at == at(900.25)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.operation_life import OperationLife
 
-LIVES = 800
-BATCH = 100
+LIVES = 400
+BATCH = 50
 OCCASIONS = 30
 
 

@@ -95,10 +95,10 @@ def test_a_plain_pull_goes_from_0_to_100() -> None:
 
 
 def test_layers_count_where_a_size_is_missing() -> None:
-    """A total that is never announced is not guessed."""
+    """A total that is never announced is not guessed; a layer whose size is known counts by its own bytes."""
     tracker = fed(layer("a", LayerState.DOWNLOADING, 10, None), layer("b", LayerState.DOWNLOADING, 10, 100))
     assert snapshot(tracker).bytes_total is None
-    assert snapshot(tracker).percent == 0
+    assert snapshot(tracker).percent == 5
     tracker.record(layer("b", LayerState.COMPLETE), 1)
     assert snapshot(tracker).percent == 50
     tracker.record(layer("a", LayerState.DOWNLOADED), 1)

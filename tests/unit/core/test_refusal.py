@@ -25,7 +25,7 @@ def reason_of(spec: OperationSpec | SessionSpec) -> tuple[Reason, str] | None:
         pull_spec(daemonName="builder"),
         push_spec(),
         tag_spec(),
-        session_spec(pull_step("a"), promote_step("b", platforms=["All"]), daemonName="default"),
+        session_spec(pull_step("a"), promote_step("b", platforms=["All"], localImages="Delete"), daemonName="default"),
         SessionSpec(),
     ],
     ids=["pull", "push", "tag", "session", "open-session"],
@@ -38,7 +38,6 @@ def test_what_can_be_obeyed_is_not_refused(spec: OperationSpec | SessionSpec) ->
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        (session_spec(promote_step("ship", localImages="Delete")), "spec.steps[ship].promote.localImages"),
         (session_spec(promote_step("ship", platforms=["linux/arm64"])), "spec.steps[ship].promote.platforms"),
     ],
 )

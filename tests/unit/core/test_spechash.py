@@ -209,8 +209,10 @@ def test_a_new_token_is_one_more_run_after_the_present_one() -> None:
     assert status.last_handled_requested_at == "a"
     again = decide(operation(None, status, requested_at="b"), attempt=attempt(), parent=None, now=at(1))
     assert again.effects == ()
-    finished = decide(operation(None, status, requested_at="c"), attempt=ended(Reason.PULLED), parent=None, now=at(2))
-    assert finished.effects[-1] == StartAttempt(run=2, number=1)
+    over = decide(operation(None, status, requested_at="c"), attempt=ended(Reason.PULLED), parent=None, now=at(2))
+    assert (over.status.phase, over.status.run, over.wake_at) == (Phase.SUCCEEDED, 1, at(2))
+    finished = decide(operation(None, over.status, requested_at="c"), attempt=None, parent=None, now=at(2))
+    assert finished.effects == (StartAttempt(run=2, number=1),)
     assert finished.status.last_handled_requested_at == "c"
     assert finished.status.history[-1].trigger == Trigger.TOKEN
     done = decided(operation(None, finished.status, requested_at="c"), running=ended(Reason.PULLED, run=2), now=at(3))

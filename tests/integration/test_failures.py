@@ -1,0 +1,185 @@
+"""Each way to fail has its own reason, for every kind and on both Engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from devcluster import control
+from devcluster.env import Environment
+from devcluster.gate import RegistryGate
+from devcluster.ports import free_ports
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, Kind
+from imageops.api.reasons import Reason
+from tests.integration.conftest import MakeGate, MakeImage, through
+from tests.support.objects import Body, Objects, condition, reason
+from tests.support.watched_engine import EngineUnderTest
+
+pytestmark = pytest.mark.integration
+
+DENIED = (
+    b'{"errors":[{"code":"DENIED","message":"requested access to the resource is denied",'
+    b'"detail":[{"Type":"repository","Action":"pull"}]}]}'
+)
+ACTIONS = {IMAGE_PULL: "Pulling", IMAGE_PUSH: "Pushing", IMAGE_TAG: "Tagging"}
+kinds_of_transfers = pytest.mark.parametrize("kind", [IMAGE_PULL, IMAGE_PUSH], ids=lambda kind: kind.kind)
+
+
+def transfer(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, kind: Kind, reference: str, **spec: Any,
+) -> Body:
+    """Pull a reference, or push a local image under it, and return the object at its end."""
+    if kind is IMAGE_PUSH:
+        local = make_image()
+        engine.daemon.pull(local.reference)
+        engine.daemon.tag(local.reference, reference)
+    return objects.run(kind, "app", {"image": reference, "daemonName": engine.name, **spec})
+
+
+def assert_explained(body: Body, expected: Reason) -> None:
+    """Check that the error has its class, our own sentence, and the hint of its reason."""
+    error = body["status"]["error"]
+    assert error["reason"] == expected.value
+    assert error["class"] == expected.reason_class.value
+    assert error["message"].startswith(expected.sentence)
+    assert error["hint"] == expected.hint
+
+
+@pytest.mark.feature("retry.only-retryable")
+@pytest.mark.feature("error.auth-or-not-found")
+def test_an_image_that_the_registry_lacks_is_not_found(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+) -> None:
+    """ImageNotFound after one attempt; the hint names the account too, as a registry may hide an image."""
+    image = make_image()
+    for tag in ("absent", "1"):
+        reference = f"{image.registry}/{image.repository}:{tag}"
+        body = objects.run(
+            IMAGE_PULL, f"app-{tag}", {"image": reference if tag == "absent" else f"{image.registry}/none/{tag}",
+                                       "daemonName": engine.name},
+        )
+        assert reason(body) == "ImageNotFound"
+        assert_explained(body, Reason.IMAGE_NOT_FOUND)
+        assert body["status"]["attempts"] == 1
+
+
+@pytest.mark.feature("error.auth-or-not-found")
+def test_a_layer_that_is_denied_in_mid_pull(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+) -> None:
+    """The daemon has answered HTTP 200 when the registry refuses a blob: AuthFailed, one attempt."""
+    image = make_image()
+    gate = make_gate(image.registry)
+    gate.script(path=r".*/blobs/.*", status=403, headers={"Content-Type": "application/json"}, body=DENIED)
+    body = objects.run(IMAGE_PULL, "app", {"image": through(gate, image), "daemonName": engine.name})
+    assert reason(body) == "AuthFailed"
+    assert_explained(body, Reason.AUTH_FAILED)
+    assert body["status"]["attempts"] == 1
+
+
+def _closed_port(_: RegistryGate) -> str:
+    return f"127.0.0.1:{free_ports(1)[0]}"
+
+
+def _no_such_host(_: RegistryGate) -> str:
+    return "registry.invalid"
+
+
+def _server_error(gate: RegistryGate) -> str:
+    gate.script(path=r"/v2/.*", status=503)
+    return gate.address
+
+
+def _reset(gate: RegistryGate) -> str:
+    gate.cut(path=r"/v2/.*")
+    return gate.address
+
+
+@pytest.mark.feature("error.surroundings")
+@kinds_of_transfers
+@pytest.mark.parametrize("fault", [_closed_port, _no_such_host, _server_error, _reset], ids=lambda fault: fault.__name__)
+def test_a_registry_that_cannot_be_reached(
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    cluster: Environment,
+    kind: Kind,
+    fault: Callable[[RegistryGate], str],
+) -> None:
+    """RegistryUnavailable, which is retryable: with no retries left BackoffLimitExceeded keeps it as its cause."""
+    host = fault(make_gate(cluster.registry))
+    body = transfer(objects, engine, make_image, kind, f"{host}/{objects.namespace}:1", backoffLimit=0)
+    assert reason(body) == "BackoffLimitExceeded"
+    assert condition(body, "Stalled") is not None
+    assert_explained(body, Reason.REGISTRY_UNAVAILABLE)
+
+
+def _waits_for_daemon(body: Body) -> bool:
+    return bool((body["status"].get("error") or {}).get("reason") == "DaemonUnavailable")
+
+
+@pytest.mark.feature("error.daemon-down")
+def test_a_daemon_that_is_down_is_waited_for(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+) -> None:
+    """All three kinds wait as DaemonUnavailable with no attempt used, and end well when the daemon is back."""
+    pulled, local = make_image(), make_image()
+    target = f"{cluster.registry_target}/{local.repository}:1"
+    engine.daemon.pull(local.reference)
+    engine.daemon.tag(local.reference, target)
+    specs: dict[Kind, dict[str, str]] = {
+        IMAGE_PULL: {"image": pulled.reference},
+        IMAGE_PUSH: {"image": target},
+        IMAGE_TAG: {"source": local.reference, "target": f"{target}-copy"},
+    }
+    control.stop(f"engine-{engine.name}")
+    try:
+        for kind, spec in specs.items():
+            objects.create(kind, "app", {**spec, "daemonName": engine.name})
+        for kind in specs:
+            status = objects.wait(kind, "app", _waits_for_daemon)["status"]
+            assert (status["phase"], status.get("attempts", 0), status.get("history", [])) == ("Pending", 0, [])
+            assert status["error"]["class"] == "Waiting"
+            assert "nextRetryTime" in status
+    finally:
+        control.start(f"engine-{engine.name}")
+    ends = {kind: objects.wait_finished(kind, "app") for kind in specs}
+    assert [reason(body) for body in ends.values()] == ["Pulled", "Pushed", "Tagged"]
+    assert [body["status"]["attempts"] for body in ends.values()] == [1, 1, 1]
+    assert all("error" not in body["status"] for body in ends.values())
+
+
+@pytest.mark.feature("pull.positive-end")
+def test_a_daemon_that_dies_in_mid_pull(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+) -> None:
+    """The attempt ends DaemonConnectionLost, which is retried when the daemon is back."""
+    image = make_image(layers=[6_000_000])
+    gate = make_gate(image.registry, bytes_per_second=1_000_000)
+    objects.create(IMAGE_PULL, "app", {"image": through(gate, image), "daemonName": engine.name})
+    objects.wait(IMAGE_PULL, "app", lambda body: bool((body["status"].get("progress") or {}).get("bytesDone")))
+    control.kill(f"engine-{engine.name}")
+    try:
+        failed = objects.wait(IMAGE_PULL, "app", lambda body: bool(body["status"].get("failedAttempts")))
+        assert failed["status"]["error"]["reason"] == "DaemonConnectionLost"
+        gate.bytes_per_second = None
+    finally:
+        control.start(f"engine-{engine.name}")
+    body = objects.wait_finished(IMAGE_PULL, "app")
+    assert reason(body) == "Pulled"
+    assert [entry["reason"] for entry in body["status"]["history"]] == ["DaemonConnectionLost", "Pulled"]
+    assert engine.daemon.inspect(through(gate, image)) is not None
+
+
+@pytest.mark.feature("admission.second-gate")
+@pytest.mark.parametrize("kind", [IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG], ids=lambda kind: kind.kind)
+def test_an_unknown_daemon_is_refused(objects: Objects, kind: Kind) -> None:
+    """DaemonNotConfigured, with the names that there are."""
+    what = {"source": "a:1", "target": "a:2"} if kind is IMAGE_TAG else {"image": "registry.example/a:1"}
+    body = objects.run(kind, "app", {**what, "daemonName": "nobody"})
+    assert reason(body) == "DaemonNotConfigured"
+    assert "graphdriver" in body["status"]["error"]["message"]
+    assert body["status"].get("attempts", 0) == 0
