@@ -183,7 +183,7 @@ class OfflineOperator:
             store=store,
             writer=writer,
             events=EventRecorder(api),
-            performers={IMAGE_PULL: OperationPerformer(api, store, daemons, observe, watcher)},
+            performers={IMAGE_PULL: OperationPerformer(api, store, daemons, observe, watcher, clock)},
             watcher=watcher,
             left=daemons.forget,
             clock=clock,
