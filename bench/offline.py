@@ -190,7 +190,7 @@ class OfflineOperator:
         )
         controller.observe(IMAGE_PULL, None, _object())
         (entry,) = store
-        while entry.attempt is None:  # noqa: ASYNC110 - the worker begins it, and signals nobody
+        while entry.attempt is None or entry.attempt.view(clock()).queued:  # noqa: ASYNC110 - nobody signals its start
             await asyncio.sleep(0)
         clock.ahead = timedelta(minutes=1)
         return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(observe))
