@@ -70,6 +70,8 @@ class GoBuilder:
             self._write_module(work, go)
             self._run(go, ["go", "mod", "tidy"], work, started)
             self._run(go, ["go", "build", *flags, "-o", f"{work}/{go.program}", go.package], work, started)
+        elif go.source:
+            self._run(go, ["go", "build", *flags, "-o", f"{work}/{go.program}", "."], go.source, started)
         else:
             self._run(go, ["go", "install", *flags, f"{go.package}@{go.version}"], work, started)
         program = self._programs / go.cache_name
@@ -92,12 +94,12 @@ class GoBuilder:
         lines += [f"replace {path} => {path} {published}" for path in beside]
         (work / "go.mod").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _run(self, go: GoBuild, command: list[str], work: Path, started: float) -> None:
+    def _run(self, go: GoBuild, command: list[str], folder: Path, started: float) -> None:
         log = self._logs / f"{go.cache_name}.log"
-        environ = os.environ | {"GOBIN": str(work), "CGO_ENABLED": "1" if go.cgo else "0", "GOWORK": "off"}
+        environ = os.environ | {"GOBIN": str(folder), "CGO_ENABLED": "1" if go.cgo else "0", "GOWORK": "off"}
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
-                ["nice", *command], cwd=work, env=environ, stdout=output, stderr=output, start_new_session=True
+                ["nice", *command], cwd=folder, env=environ, stdout=output, stderr=output, start_new_session=True
             )
             try:
                 while True:

@@ -15,6 +15,7 @@ from devcluster import engines, env, finding, kubernetes, registries, state, ten
 from devcluster.ending import end_services, remove_tree
 from devcluster.kubeconfig import Access
 from devcluster.locking import locked
+from devcluster.parts import CLIENTS
 from devcluster.services import PortTakenError
 from devcluster.units import KUBERNETES, Named, units
 
@@ -72,12 +73,12 @@ class Cluster:
             self._write_env()
             self._say(f"up in {time.monotonic() - started:.1f} s; {self._layout.env} says where")
 
-    def build(self) -> None:
-        """Find every program, building what has to be built, and say where each lies."""
-        for unit in self._units():
-            for part in unit.programs:
-                path = self._program(part)
-                self._say(f"{part.name:28} {path} ({self._found[part.name].way})")
+    def build(self, *, clients: bool) -> None:
+        """Find every program, building what has to be built, and say where each lies; `clients` are for tests only."""
+        listed = [part for unit in self._units() for part in unit.programs]
+        for part in [*listed, *(CLIENTS if clients else ())]:
+            path = self._program(part)
+            self._say(f"{part.name:28} {path} ({self._found[part.name].way})")
 
     def down(self) -> None:
         """End exactly what `up` started, and remove its data. The logs stay.

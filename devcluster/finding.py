@@ -89,7 +89,7 @@ def accepted(part: Part, program: Path) -> bool:
     """Ask the program for its version and say whether the part may be this one."""
     try:
         done = subprocess.run(
-            [program, part.version_flag], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False
+            [program, *part.version_flag.split()], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

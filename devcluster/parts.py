@@ -5,7 +5,11 @@ This table is the one owner of versions and expected build times. `finding` walk
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.layout import CHECKOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +18,8 @@ class GoBuild:
 
     `minutes` is the cold build on two busy cores, told to whoever waits for it. `staging` marks a module whose own
     go.mod points some dependencies at folders beside it: these need an own go.mod that names their published
-    versions, as `go install` refuses a module with replace lines.
+    versions, as `go install` refuses a module with replace lines. `source` is the folder of a module of this tree;
+    its version is made from its files, so that an edit is another program.
     """
 
     module: str
@@ -24,6 +29,7 @@ class GoBuild:
     cgo: bool = False
     stamps: tuple[str, ...] = ()
     staging: bool = False
+    source: Path | None = None
 
     @property
     def program(self) -> str:
@@ -40,8 +46,8 @@ class GoBuild:
 class Part:
     """Describe one program: its file name on PATH, the versions accepted, and where else it comes from.
 
-    `accepts` is searched for in what the program prints on `version_flag`. `apt` is the Debian package and `apt_path`
-    the place it installs the program to. `name` tells two versions of one program apart.
+    `accepts` is searched for in what the program prints on `version_flag`, which may be several words. `apt` is the
+    Debian package and `apt_path` the place it installs the program to. `name` tells two versions of one program apart.
     """
 
     name: str
@@ -58,6 +64,7 @@ MOBY_VERSION = "v2.0.0-beta.24"
 CONTAINERD_VERSION = "v2.4.2"
 RUNC_VERSION = "v1.5.2"
 REGISTRY_VERSION = "v3.1.2"
+HELM_VERSION = "v4.3.1"
 
 _KUBERNETES_STAMPS = (
     f"k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}",
@@ -66,12 +73,16 @@ _KUBERNETES_STAMPS = (
 )
 
 
-def _kubernetes(program: str, minutes: float) -> Part:
+_KUBERNETES_ACCEPTED = r"v1\.(3[2-9]|[4-9]\d)\."
+"""1.32 is the first release that serves selectable fields of custom resources as stable."""
+
+
+def _kubernetes(program: str, minutes: float, *, says: str = "Kubernetes", version_flag: str = "--version") -> Part:
     return Part(
         name=program,
         program=program,
-        # 1.32 is the first release that serves selectable fields of custom resources as stable.
-        accepts=r"Kubernetes v1\.(3[2-9]|[4-9]\d)\.",
+        accepts=f"{says} {_KUBERNETES_ACCEPTED}",
+        version_flag=version_flag,
         go=GoBuild(
             module="k8s.io/kubernetes",
             version=KUBERNETES_VERSION,
@@ -79,6 +90,27 @@ def _kubernetes(program: str, minutes: float) -> Part:
             minutes=minutes,
             stamps=_KUBERNETES_STAMPS,
             staging=True,
+        ),
+    )
+
+
+def _own(folder: str, minutes: float, accepts: str) -> Part:
+    """Describe a program of this tree; it says on --version which library it is made of."""
+    source = CHECKOUT / folder
+    files = [source / "go.mod", source / "go.sum", *sorted(source.glob("*.go"))]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return Part(
+        name=source.name,
+        program=source.name,
+        accepts=accepts,
+        go=GoBuild(
+            module=source.name,
+            version=digest.hexdigest()[:12],
+            package=f"./{source.name}",
+            minutes=minutes,
+            source=source,
         ),
     )
 
@@ -171,3 +203,21 @@ RUNC = Part(
 )
 KUBE_APISERVER = _kubernetes("kube-apiserver", minutes=3.5)
 KUBE_CONTROLLER_MANAGER = _kubernetes("kube-controller-manager", minutes=1.0)
+
+KUBECTL = _kubernetes("kubectl", minutes=0.7, says="Client Version:", version_flag="version --client")
+HELM_4 = Part(
+    name="helm-4",
+    program="helm",
+    accepts=r"v4\.\d+\.",
+    version_flag="version --short",
+    go=GoBuild(
+        module="helm.sh/helm/v4",
+        version=HELM_VERSION,
+        package="helm.sh/helm/v4/cmd/helm",
+        minutes=2.0,
+        stamps=(f"helm.sh/helm/v4/internal/version.version={HELM_VERSION}",),
+    ),
+)
+KSTATUS = _own("tests/gitops/kstatus", minutes=0.5, accepts=r"kstatus of \S+/cli-utils v1\.")
+CLIENTS = (KUBECTL, HELM_4, KSTATUS)
+"""What only tests use: no cluster needs them to come up."""

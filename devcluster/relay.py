@@ -158,7 +158,7 @@ class Relay:
             sending = asyncio.create_task(_send_body(head, client.reader, upstream.writer, meter))
             responding = asyncio.create_task(_respond(head, upstream.reader, client.writer, meter))
             try:
-                await asyncio.wait({sending, responding}, return_when=asyncio.FIRST_EXCEPTION)
+                await _ended(sending, responding, client.reader)
                 for task in (sending, responding):
                     if task.done():
                         task.result()
@@ -182,6 +182,19 @@ async def _next_head(client: _Ends, upstream: _Ends) -> Head | None:
         heading.cancel()
         ending.cancel()
         await asyncio.gather(heading, ending, return_exceptions=True)
+
+
+async def _ended(
+    sending: asyncio.Task[bool], responding: asyncio.Task[bool], client: asyncio.StreamReader,
+) -> None:
+    """Wait for both directions, for the first failure, or for the client to leave while the registry is silent."""
+    pending: set[asyncio.Task[bool]] = {sending, responding}
+    while pending:
+        done, pending = await asyncio.wait(pending, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.exception() is not None for task in done):
+            return
+        if sending.done() and not responding.done() and (client.at_eof() or client.exception() is not None):
+            raise _CutError
 
 
 async def _send_body(head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, meter: _Meter) -> bool:

@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 
-from devcluster import env
+from devcluster import env, parts
 from devcluster.env import Environment
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, push_image
 from devcluster.install import install
 from imageops.api.kinds import OPERATION_KINDS, SESSION
 from tests.support.admission import ApiServer
+from tests.support.clients import Client, Kstatus, MakeClient, program
 from tests.support.objects import Objects
 from tests.support.operator_process import OperatorProcess
+from tests.support.states import Stage
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 ROOT = Path(__file__).parents[2]
@@ -93,16 +95,17 @@ def operator(
 @pytest.fixture
 def objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace of the test's own."""
-    yield from _namespace(api)
+    yield from new_namespace(api)
 
 
 @pytest.fixture(scope="module")
 def shared_objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace that the tests of one module share."""
-    yield from _namespace(api)
+    yield from new_namespace(api)
 
 
-def _namespace(api: ApiServer) -> Iterator[Objects]:
+def new_namespace(api: ApiServer) -> Iterator[Objects]:
+    """Give the objects of a new namespace, which goes when the generator is closed."""
     name = f"test-{secrets.token_hex(4)}"
     answer = api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     assert answer.status == 201, answer.message
@@ -167,6 +170,46 @@ def make_gate() -> Iterator[MakeGate]:
             return stack.enter_context(RegistryGate(upstream, bytes_per_second=bytes_per_second))
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def stage(
+    shared_objects: Objects,
+    cluster: Environment,
+    addresses: dict[str, str],
+    gates: dict[str, RegistryGate],
+    make_image: MakeImage,
+) -> Iterator[Stage]:
+    """Return where objects are led through their states."""
+    engine = WatchedEngine(f"{WATCHED}default", addresses["default"], keeps_digests=True, gate=gates["default"])
+    with RegistryGate(cluster.registry) as slow, RegistryGate(cluster.registry) as broken:
+        stage = Stage(
+            objects=shared_objects,
+            engine=engine,
+            slow=slow,
+            broken=broken,
+            registry=cluster.registry,
+            make_image=make_image,
+            away=f"{WATCHED}graphdriver",
+        )
+        yield stage
+        stage.let_go()
+
+
+@pytest.fixture(scope="session")
+def kstatus() -> Kstatus:
+    """Return Flux's kstatus library."""
+    return Kstatus(program(parts.KSTATUS))
+
+
+@pytest.fixture(scope="session")
+def make_client(cluster: Environment, tmp_path_factory: pytest.TempPathFactory) -> MakeClient:
+    """Return a function that gives a client program for a namespace, as the cluster's administrator."""
+
+    def make(part: parts.Part, namespace: str) -> Client:
+        return Client(program(part), cluster.kubeconfig, namespace, tmp_path_factory.mktemp("home"))
+
+    return make
 
 
 def through(gate: RegistryGate, image: PushedImage) -> str:

@@ -15,7 +15,7 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, Kind
 from imageops.api.reasons import Reason
 from tests.integration.conftest import MakeGate, MakeImage, through
 from tests.support.objects import Body, Objects, condition, reason
-from tests.support.watched_engine import EngineUnderTest
+from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 pytestmark = pytest.mark.integration
 
@@ -170,6 +170,30 @@ def test_a_daemon_that_dies_in_mid_pull(
     assert reason(body) == "Pulled"
     assert [entry["reason"] for entry in body["status"]["history"]] == ["DaemonConnectionLost", "Pulled"]
     assert engine.daemon.inspect(through(gate, image)) is not None
+
+
+@pytest.mark.feature("fault.lies")
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"<html>Welcome</html>"), (200, b'["no image"]'), (200, b"{}"), (500, b'{"message": "never heard of"}')],
+    ids=["web-page", "list", "empty", "unknown-words"],
+)
+def test_a_daemon_that_answers_nonsense(
+    objects: Objects, watched: WatchedEngine, make_image: MakeImage, status: int, body: bytes,
+) -> None:
+    """No answer of a daemon is taken for an image: a retryable DaemonError on all three kinds, never a success."""
+    image = make_image()
+    watched.daemon.pull(image.reference)
+    watched.gate.script(method="GET", path=r".*/images/.*/json", status=status, body=body)
+    specs: dict[Kind, dict[str, str]] = {
+        IMAGE_PULL: {"image": image.reference},
+        IMAGE_PUSH: {"image": image.reference},
+        IMAGE_TAG: {"source": image.reference, "target": f"{image.reference}-copy"},
+    }
+    for kind, spec in specs.items():
+        ended = objects.run(kind, "app", {**spec, "daemonName": watched.name, "backoffLimit": 0})
+        assert reason(ended) == "BackoffLimitExceeded"
+        assert_explained(ended, Reason.DAEMON_ERROR)
 
 
 @pytest.mark.feature("admission.second-gate")

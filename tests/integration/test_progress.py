@@ -247,7 +247,7 @@ def test_the_stages_of_a_push_and_of_a_tag(
 ) -> None:
     """A push shows its upload and ends Complete at 100 %; a tag ends Complete."""
     image = make_image(layers=[12_000_000, 12_000_000, 1_000])  # more than the buffers of a loopback connection
-    gate = make_gate(cluster.registry_target, bytes_per_second=3 * RATE)
+    gate = make_gate(cluster.registry_target, bytes_per_second=4 * RATE)
     engine.daemon.pull(image.reference)
     target = f"{gate.address}/{image.repository}:1"
     tag = objects.run(IMAGE_TAG, "app", {"source": image.reference, "target": target, "daemonName": engine.name})

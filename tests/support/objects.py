@@ -33,14 +33,12 @@ class Objects:
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{kind.plural}"
         return f"{path}/{name}" if name else path
 
-    def create(
-        self, kind: Kind, name: str, spec: Mapping[str, Any], *, annotations: Mapping[str, str] | None = None,
-    ) -> Body:
-        """Create an object."""
+    def create(self, kind: Kind, name: str, spec: Mapping[str, Any], **metadata: Mapping[str, str]) -> Body:
+        """Create an object; `metadata` are its annotations and labels."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": kind.kind,
-            "metadata": {"name": name, "annotations": dict(annotations or {})},
+            "metadata": {"name": name, **{key: dict(value) for key, value in metadata.items()}},
             "spec": dict(spec),
         }
         return self._sent("POST", self.path(kind), body)
@@ -60,6 +58,10 @@ class Objects:
     def delete(self, kind: Kind, name: str) -> None:
         """Delete an object."""
         self._sent("DELETE", self.path(kind, name))
+
+    def delete_all(self, kind: Kind) -> None:
+        """Delete all objects of a kind."""
+        self._sent("DELETE", self.path(kind))
 
     def wait_gone(self, kind: Kind, name: str) -> None:
         """Return when there is no object of this name.

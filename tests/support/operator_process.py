@@ -89,6 +89,18 @@ class OperatorProcess:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Stop it in its tracks, until `resume`."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was stopped; one that goes on is left alone."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(how)
+
     def stop(self) -> int:
         """Ask it to end, and return its exit status."""
         return self._end(signal.SIGTERM)
