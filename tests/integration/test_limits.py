@@ -20,7 +20,6 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
 from tests.integration.conftest import WATCHED, MakeGate, MakeImage, new_namespace, through
 from tests.support.admission import ApiServer
 from tests.support.objects import Body, Objects, reason, run_ended
-from tests.support.operator_process import OperatorProcess
 from tests.support.status_watch import StatusWatch
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 

@@ -151,7 +151,7 @@ def test_an_image_that_is_lost_again_ends_the_session(objects: Objects, containe
     [({"cancel": True}, {}, ("Cancelled", "Cancelled")), ({}, {"activeDeadlineSeconds": 4}, ("Failed", "DeadlineExceeded"))],
     ids=["cancel", "deadline"],
 )
-def test_a_stopped_session_stops_every_child(  # noqa: PLR0913 - fixtures and cases
+def test_a_stopped_session_stops_every_child(
     objects: Objects,
     engine: EngineUnderTest,
     make_image: MakeImage,

@@ -230,10 +230,10 @@ def test_evidence_claims_nothing_of_an_image_that_was_not_pulled(
 
 @pytest.mark.feature("session.promote")
 @pytest.mark.parametrize("kept", [False, True], ids=["delete", "held-by-another"])
-def test_a_promotion_may_leave_nothing_on_the_daemon(  # noqa: PLR0913 - fixtures and a case
+def test_a_promotion_may_leave_nothing_on_the_daemon(
     objects: Objects, cluster: Environment, containerd: EngineUnderTest, make_image: MakeImage, *, kept: bool,
 ) -> None:
-    """localImages Delete removes both references after success, but not what another object asks for."""
+    """LocalImages Delete removes both references after success, but not what another object asks for."""
     image = make_image(platforms=BOTH, attestations=True)
     target = f"{cluster.registry_target}/{objects.namespace}/app:1"
     if kept:
@@ -310,7 +310,7 @@ def test_a_dry_run_of_a_session_finds_the_real_reason(
 
 @pytest.mark.feature("session.expiry", "gitops.ttl")
 def test_the_time_to_live_removes_session_and_children_together(objects: Objects, make_image: MakeImage) -> None:
-    """expirationTime is set at the end; until then all is there, after that nothing."""
+    """ExpirationTime is set at the end; until then all is there, after that nothing."""
     image = make_image()
     spec = {"steps": [pull("a", image.reference), pull("b", image.reference)], "ttlSecondsAfterFinished": 3}
     body = objects.run(SESSION, "release", spec)

@@ -10,6 +10,7 @@ from typing import Any
 
 from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
 from imageops.cluster.events import EventRecorder
+from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import StatusWriter
 from imageops.runtime.controller import Controller, Performer
 from imageops.runtime.counting import MetricsWatcher
@@ -55,8 +56,8 @@ class OperatorBench:
         self.daemons = Daemons(
             engines={"default": self.engine},
             default="default",
-            returned=lambda name: controller.daemon_returned(name),
-            next_one=lambda uid: controller.wake_by_uid(uid),
+            returned=self._returned,
+            next_one=self._next_one,
             limits=Limits(transfers=2, registry_rate=1000.0, registry_burst=1000.0),
         )
         operations: Any = OperationPerformer(server, self.store, self.daemons, observe, watcher, self.clock)
@@ -64,7 +65,7 @@ class OperatorBench:
         sessions = SessionPerformer(server, self.store, self.daemons, observe, OPERATION_KINDS)
         writer = StatusWriter(
             server,
-            written=lambda key, status, stored: controller.written(key, status, stored),
+            written=self._written,
             counted=watcher.wrote,
         )
         self.controller = controller = Controller(
@@ -78,7 +79,11 @@ class OperatorBench:
             clock=self.clock,
         )
         loop = asyncio.get_running_loop()
-        self.api.watch = lambda event, body: loop.call_soon(self._deliver, controller, event, body) and None
+
+        def watch(event: str, body: Body) -> None:
+            loop.call_soon(self._deliver, controller, event, body)
+
+        self.api.watch = watch
         self._background = [asyncio.create_task(self.daemons.watch()), asyncio.create_task(events.run())]
         for path, body in list(self.api.objects.items()):
             if _kind_of(path) is not None:
@@ -143,6 +148,17 @@ class OperatorBench:
     def count(self, name: str, **labels: str) -> float:
         """Return the value of a metric."""
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    # The Controller is made last, of parts that tell it something.
+
+    def _returned(self, name: str) -> None:
+        self.controller.daemon_returned(name)
+
+    def _next_one(self, uid: str) -> None:
+        self.controller.wake_by_uid(uid)
+
+    def _written(self, key: ObjectKey, status: Any, stored: Mapping[str, Any]) -> None:
+        self.controller.written(key, status, stored)
 
     def _deliver(self, controller: Controller, event: str | None, body: Body) -> None:
         kind = next((one for one in KINDS.values() if one.kind == body.get("kind")), None)

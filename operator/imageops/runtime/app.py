@@ -117,7 +117,7 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
     )
     operations = OperationPerformer(api, store, daemons, observe, watcher, _clock)
     sessions = SessionPerformer(api, store, daemons, observe, OPERATION_KINDS)
-    performers: dict[Kind, Performer] = {kind: operations for kind in OPERATION_KINDS}
+    performers: dict[Kind, Performer] = dict.fromkeys(OPERATION_KINDS, operations)
     controller = Controller(
         api=api,
         store=store,

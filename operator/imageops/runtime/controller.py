@@ -39,6 +39,8 @@ logger = logging.getLogger("imageops.runtime")
 OPERATION_KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG)}
 FAULT_PAUSE_SECONDS = 5.0
 """Before an object is looked at again after a fault of the operator's own."""
+DRAIN_LOOK_SECONDS = 0.02
+"""Between looks at an attempt that has ended and that nobody works on, as the API server did not take its end."""
 
 
 class Performer(Protocol):
@@ -150,11 +152,13 @@ class Controller:
                 entry.attempt.stop(Reason.INTERRUPTED)
         try:
             async with asyncio.timeout(seconds):
-                while workers := [entry.worker for entry in self._store if entry.worker is not None]:
-                    await asyncio.wait(workers)
-                while attempts := [entry.attempt for entry in self._store if entry.attempt is not None]:
-                    await attempts[0].ended_task()
-                    await asyncio.sleep(0)
+                while busy := [one for one in self._store if one.worker is not None or one.attempt is not None]:
+                    workers = [entry.worker for entry in busy if entry.worker is not None]
+                    if workers:
+                        await asyncio.wait(workers)
+                    elif busy[0].attempt is not None:
+                        await busy[0].attempt.ended_task()
+                        await asyncio.sleep(DRAIN_LOOK_SECONDS)
         except TimeoutError:
             logger.warning("not everything was written within %.0f s", seconds)
 

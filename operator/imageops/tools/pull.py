@@ -16,8 +16,8 @@ from imageops.core.progress import Stage
 from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, RegistryAuth, RemoteImage
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
-from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
 from imageops.tools.limits import Requester
+from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
 
 _UNKNOWN_PLATFORM = "unknown"

@@ -122,7 +122,8 @@ def test_a_final_reason_makes_one_attempt(reason: Reason) -> None:
     assert decision.wake_at is None
 
 
-@pytest.mark.feature("retry.only-retryable", "retry.backoff")
+@pytest.mark.feature("retry.only-retryable")
+@pytest.mark.feature("retry.backoff")
 @pytest.mark.parametrize("reason", RETRYABLE)
 def test_a_retryable_reason_is_tried_again_after_its_delay(reason: Reason) -> None:
     """The attempt counts, the next one is planned and said."""

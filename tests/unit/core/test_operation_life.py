@@ -9,7 +9,8 @@ BATCH = 50
 OCCASIONS = 30
 
 
-@pytest.mark.feature("retry.limit", "status.consistent")
+@pytest.mark.feature("retry.limit")
+@pytest.mark.feature("status.consistent")
 @pytest.mark.parametrize("first", range(0, LIVES, BATCH))
 def test_every_life_keeps_the_rules_and_ends(first: int) -> None:
     """Whatever happens, in whatever order: see the checks of `OperationLife`.

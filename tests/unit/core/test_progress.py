@@ -40,7 +40,8 @@ def odd_stream(draw: random.Random) -> Iterator[LayerRecord | None]:
             yield None
 
 
-@pytest.mark.feature("progress.monotone", "progress.stages")
+@pytest.mark.feature("progress.monotone")
+@pytest.mark.feature("progress.stages")
 def test_nothing_falls_in_10000_odd_streams() -> None:
     """Percent, bytes, layers and stage only rise, and no part is larger than its whole."""
     order = {stage.value: index for index, stage in enumerate(Stage)}

@@ -12,7 +12,7 @@ from tests.support.session_life import SessionLife
 
 ORDERS = 1_000
 BATCH = 125
-EVENTS = 25
+EVENTS = 15
 ENDS = (Phase.SUCCEEDED, Phase.SUCCEEDED, Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
 
 
@@ -81,7 +81,8 @@ class Chance:
         raise AssertionError(mine.status)
 
 
-@pytest.mark.feature("session.counts", "status.consistent")
+@pytest.mark.feature("session.counts")
+@pytest.mark.feature("status.consistent")
 @pytest.mark.parametrize("first", range(0, ORDERS, BATCH))
 def test_counts_add_up_after_every_event_in_any_order(first: int) -> None:
     """And every Session ends: it never waits for something that does not come.

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from imageops.api.errors import OperationError
+from imageops.api.kinds import GROUP, VERSION
+from imageops.api.reasons import Reason
+from imageops.runtime import app
+from imageops.runtime.daemons import Daemons, Limits
+from imageops.telemetry.metrics import Metrics
+from tests.support.recording_engine import RecordingEngine
+from tests.support.scripted_api import ScriptedApi
+from tests.support.virtual_time import run
+
+GROUP_PATH = f"/apis/{GROUP}/{VERSION}"
+
+
+def daemons(**engines: RecordingEngine) -> Daemons:
+    """Make daemons of which nobody is told anything."""
+    return Daemons(
+        engines=engines,
+        default=next(iter(engines)),
+        returned=lambda _: None,
+        next_one=lambda _: None,
+        limits=Limits(transfers=1, registry_rate=1.0, registry_burst=1.0),
+    )
+
+
+def test_the_operator_waits_until_all_kinds_are_served(caplog: pytest.LogCaptureFixture) -> None:
+    """It says which ones are missing, once for each change."""
+
+    async def story() -> None:
+        api = ScriptedApi()
+        server: Any = api
+        waiting = asyncio.create_task(app._wait_for_kinds(server))
+        await asyncio.sleep(10 * app.KINDS_CHECK_SECONDS)
+        api.put(GROUP_PATH, {"resources": [{"name": kind.plural} for kind in app.WATCHED[:3]]})
+        await asyncio.sleep(10 * app.KINDS_CHECK_SECONDS)
+        assert not waiting.done()
+        api.put(GROUP_PATH, {"resources": [{"name": kind.plural} for kind in app.WATCHED]})
+        await asyncio.wait_for(waiting, 2 * app.KINDS_CHECK_SECONDS)
+
+    run(story())
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "waiting for the API server to serve imagepulls, imagepushes, imagetags, sessions; apply the CRDs",
+        "waiting for the API server to serve sessions; apply the CRDs",
+    ]
+
+
+async def test_ready_means_watching_and_a_daemon_that_is_away_only_degrades() -> None:
+    """Alive is the process that answers, whatever it waits for."""
+    away = RecordingEngine(failures={"ping": OperationError(Reason.DAEMON_UNAVAILABLE)})
+    mine = daemons(default=RecordingEngine(), old=away)
+    health, metrics = app._Health(), Metrics()
+    assert (health.alive().good, health.ready().good) == (True, False)
+    assert "waiting for the API server" in health.ready().text
+    assert app._scrape(metrics, health)
+    health.daemons = mine
+    ready = asyncio.Event()
+    noting = asyncio.create_task(app._note_ready(ready, health))
+    ready.set()
+    await noting
+    for name in mine.engines:
+        await mine._look(name)
+    assert (health.ready().good, health.ready().text) == (True, "degraded: daemon old does not answer")
+    app._scrape(metrics, health)
+    up = {name: metrics.registry.get_sample_value("imageops_daemon_up", {"daemon": name}) for name in mine.engines}
+    assert up == {"default": 1.0, "old": 0.0}
+    away.failures.clear()
+    await mine._look("old")
+    assert health.ready().text == "ok"
