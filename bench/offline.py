@@ -33,7 +33,7 @@ from imageops.runtime.controller import Controller
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.objects import Entry, ObjectStore
-from imageops.runtime.performers import OperationPerformer
+from imageops.runtime.deciders import OperationDecider
 from imageops.telemetry.metrics import Metrics
 
 _UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"
@@ -183,7 +183,8 @@ class OfflineOperator:
             store=store,
             writer=writer,
             events=EventRecorder(api),
-            performers={IMAGE_PULL: OperationPerformer(api, store, daemons, observe, watcher, clock)},
+            deciders={IMAGE_PULL: (decider := OperationDecider(api, store, daemons, observe, watcher, clock))},
+            start=decider.start,
             watcher=watcher,
             left=daemons.forget,
             clock=clock,

@@ -97,7 +97,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 def _handler(kind: Kind, observe: Observe) -> Callable[..., Any]:
-    async def observed(event: dict[str, Any], **_: Any) -> None:  # noqa: RUF029 - kopf runs a sync handler in a thread
+    async def observed(event: dict[str, Any], **_: Any) -> None:
         observe(kind, event["type"], event["object"])
 
     return observed

@@ -5,7 +5,6 @@ typed models are left out: this process handles a handful of paths, and decoding
 of a request.
 """
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -148,7 +147,7 @@ class ApiServer:
                 _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
             )
             content = await answer.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiUnreachableError(request=request) from error
         if answer.status >= 400:
             raise _refusal(request, answer.status, content, answer.headers.get("Retry-After"))

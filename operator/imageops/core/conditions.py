@@ -46,7 +46,7 @@ _MATRIX: dict[State, tuple[ConditionStatus, ConditionStatus, ConditionStatus | N
 }
 
 
-def conditions(  # noqa: PLR0913 - a condition has this many facts
+def conditions(
     state: State,
     *,
     reason: Reason,

@@ -20,7 +20,6 @@ from imageops.cluster.objects import ObjectKey
 from imageops.core.spechash import RunnableSpec, SpecHash
 from imageops.runtime.attempts import RunningAttempt, arguments_of
 
-
 FINALIZER = f"{GROUP}/image"
 """The operator's own finalizer: an image is to be removed before its object goes."""
 MANAGED_ANNOTATIONS = frozenset({"argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"})

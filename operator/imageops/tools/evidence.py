@@ -8,7 +8,6 @@ from imageops.api.references import Reference
 from imageops.api.status import DaemonStatus, ImageStatus
 from imageops.engine.protocol import DaemonInfo, LocalImage, LocalManifest
 
-
 INDEX_MEDIA_TYPES = frozenset(
     {
         "application/vnd.oci.image.index.v1+json",

@@ -16,8 +16,8 @@ from imageops.core.progress import Stage
 from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, RegistryAuth, RemoteImage
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
-from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
 from imageops.tools.limits import Requester
+from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
 
 _UNKNOWN_PLATFORM = "unknown"
@@ -124,9 +124,8 @@ class PullTool:
             remote = await self._offered(arguments, auth)
             visit.served()
         context.learn(image=ImageStatus(digest=remote.digest, present=False))
-        return passed(
-            f"{arguments.reference} would be pulled.", unchecked="the layers themselves, and space for them on the daemon",
-        )
+        unknown = "the layers themselves, and space for them on the daemon"
+        return passed(f"{arguments.reference} would be pulled.", unchecked=unknown)
 
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
         """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""

@@ -13,7 +13,6 @@ from imageops.tools.limits import RegistryBudgets, TransferSlots
 from imageops.tools.sharing import SharedPulls
 from imageops.tools.tool import ToolContext
 
-
 DESK_PLACES = 16
 """Operations that ask one daemon short questions at the same time; transfers are counted apart."""
 
