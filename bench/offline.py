@@ -33,7 +33,7 @@ from imageops.runtime.controller import Controller
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.objects import Entry, ObjectStore
-from imageops.runtime.performers import OperationPerformer
+from imageops.runtime.deciders import OperationDecider
 from imageops.telemetry.metrics import Metrics
 
 _UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"
@@ -46,31 +46,21 @@ _NANOSECONDS = 1_000
 
 
 class Stopwatch:
-    """Add up the microseconds of processor time that this thread takes between starts and stops.
+    """Take the microseconds of processor time that this thread uses between a start and a stop.
 
     Processor time leaves out what the machine gives to others meanwhile; it counts the kernel's work for this thread.
     """
 
     def __init__(self) -> None:
-        self._sum = 0
         self._since = 0
 
     def start(self) -> None:
         """Begin at zero."""
-        self._sum = 0
-        self._since = time.thread_time_ns()
-
-    def pause(self) -> None:
-        """Stop the clock for a while."""
-        self._sum += time.thread_time_ns() - self._since
-
-    def resume(self) -> None:
-        """Let the clock go on."""
         self._since = time.thread_time_ns()
 
     def stop(self) -> float:
         """Return the microseconds."""
-        return (self._sum + time.thread_time_ns() - self._since) / _NANOSECONDS
+        return (time.thread_time_ns() - self._since) / _NANOSECONDS
 
 
 @dataclass(slots=True)
@@ -91,21 +81,23 @@ class _Answer:
 class _NoNetwork:
     """Stands where the HTTP library's session stands: takes encoded requests, and stores what they say.
 
-    What it does itself, an API server does otherwise: the clock is paused meanwhile.
+    What it does itself, an API server does otherwise: no clock runs meanwhile.
     """
 
     stored: dict[str, Any]
     watch: Stopwatch
+    encoded: float = 0.0
+    """What the watch showed when the last request arrived."""
 
     async def request(self, *, data: str, **_: object) -> _Answer:
         """Apply a JSON patch of the status."""
-        self.watch.pause()
+        self.encoded = self.watch.stop()
         metadata = self.stored["metadata"]
         status = next(each["value"] for each in json.loads(data) if each["path"] == "/status")
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
         self.stored = {**self.stored, "metadata": metadata, "status": status}
         answer = _Answer(json.dumps(self.stored).encode())
-        self.watch.resume()
+        self.watch.start()
         return answer
 
     async def close(self) -> None:
@@ -183,7 +175,8 @@ class OfflineOperator:
             store=store,
             writer=writer,
             events=EventRecorder(api),
-            performers={IMAGE_PULL: OperationPerformer(api, store, daemons, observe, watcher, clock)},
+            deciders={IMAGE_PULL: (decider := OperationDecider(api, store, daemons, observe, watcher, clock))},
+            start=decider.start,
             watcher=watcher,
             left=daemons.forget,
             clock=clock,
@@ -195,14 +188,19 @@ class OfflineOperator:
         clock.ahead = timedelta(minutes=1)
         return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(observe))
 
-    async def write(self) -> None:
-        """Do what the object's timer does, and return when the status is written and the answer taken in."""
+    async def write(self) -> tuple[float, float]:
+        """Do what the object's timer does, and return when the status is written and the answer taken in.
+
+        Returns:
+            The microseconds since the watch was started until the patch was encoded, and those the answer took.
+        """
         self.controller.wake(self.entry)
         if self.entry.worker is not None:
             await self.entry.worker
         reporter = self.writer._lanes[_UID].reporter
         if reporter is not None:
             await reporter
+        return self.network.encoded, self.watch.stop()
 
     def echo(self) -> bytes:
         """Return the line that the API server's watch then sends."""

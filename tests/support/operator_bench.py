@@ -12,11 +12,11 @@ from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import StatusWriter
-from imageops.runtime.controller import Controller, Performer
+from imageops.runtime.controller import Controller, Decider
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.objects import ObjectStore
-from imageops.runtime.performers import OperationPerformer, SessionPerformer
+from imageops.runtime.deciders import OperationDecider, SessionDecider
 from imageops.telemetry.metrics import Metrics
 from tests.support.builders import NOW
 from tests.support.recording_engine import RecordingEngine
@@ -60,9 +60,9 @@ class OperatorBench:
             next_one=self._next_one,
             limits=Limits(transfers=2, registry_rate=1000.0, registry_burst=1000.0),
         )
-        operations: Any = OperationPerformer(server, self.store, self.daemons, observe, watcher, self.clock)
-        performers: dict[Kind, Performer] = {kind: _Faulty(operations, self.faults) for kind in OPERATION_KINDS}
-        sessions = SessionPerformer(server, self.store, self.daemons, observe, OPERATION_KINDS)
+        operations: Any = OperationDecider(server, self.store, self.daemons, observe, watcher, self.clock)
+        deciders: dict[Kind, Decider] = {kind: _Faulty(operations, self.faults) for kind in OPERATION_KINDS}
+        sessions = SessionDecider(server, self.store, self.daemons, observe, OPERATION_KINDS)
         writer = StatusWriter(
             server,
             written=self._written,
@@ -73,7 +73,8 @@ class OperatorBench:
             store=self.store,
             writer=writer,
             events=events,
-            performers=performers | {SESSION: sessions},
+            deciders=deciders | {SESSION: sessions},
+            start=operations.start,
             watcher=watcher,
             left=self.daemons.forget,
             clock=self.clock,

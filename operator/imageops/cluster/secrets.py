@@ -32,7 +32,7 @@ class NamespaceSecrets:
                 ) from error
             raise OperationError(
                 Reason.SECRET_NOT_FOUND,
-                f"The API server did not give out Secret {name!r} of namespace {self.namespace!r} (status {error.code}).",
+                f"The API server does not give out Secret {name!r} of this namespace (status {error.code}).",
                 hint="Check that the operator's role may get Secrets in this namespace; the operator asks again.",
             ) from error
 

@@ -65,29 +65,16 @@ def decide(
     turn = _Turn(operation, now, operation.status, op=operation)
     if attempt is not None and attempt.queued and attempt.outcome is not None and not accepting:
         return turn.result(Write.NOTHING)  # nothing was begun, so there is nothing to tell
-    if attempt is not None:
-        attempt = turn.take_in(attempt)
-    elif not finished(turn.status):
-        turn.close_interrupted()
+    attempt = turn.take_in(attempt)
     if operation.deleting:
         afterlife.leave(turn, attempt, accepting=accepting)
         return turn.result(Write.NOTHING)
-    trigger = turn.begun_by_check or run_trigger(operation, turn.status) or afterlife.due_run(turn)
-    if trigger is not None and attempt is not None:
-        turn.stop(attempt, Reason.INTERRUPTED)
-        return turn.result(turn.write(attempt))
-    if trigger is Trigger.TOKEN and not finished(operation.status):
-        trigger = None  # the end of the present run is written first
-    if trigger is not None:
-        turn.begin(trigger)
-    turn.take_notice()
-    if not finished(turn.status):
-        turn.advance(attempt, parent or Parent(), accepting=accepting)
-    if finished(turn.status):
-        if run_trigger(operation, turn.status) is not None:
-            turn.wakes.append(now)
-        unused = parent is not None and parent.remove_image
-        afterlife.settle(turn, attempt, unused=unused, accepting=accepting)
+    if turn.another_run(attempt):
+        turn.take_notice()
+        if not finished(turn.status):
+            turn.advance(attempt, parent or Parent(), accepting=accepting)
+        if finished(turn.status):
+            turn.rest(attempt, parent or Parent(), accepting=accepting)
     return turn.result(turn.write(attempt))
 
 
@@ -95,8 +82,12 @@ def decide(
 class _Turn(OperationTurn):
     begun_by_check: Trigger | None = field(default=None, kw_only=True)
 
-    def take_in(self, attempt: Attempt) -> Attempt | None:
+    def take_in(self, attempt: Attempt | None) -> Attempt | None:
         """Take over what an attempt learned and how it ended; return it if it goes on."""
+        if attempt is None:
+            if not finished(self.status):
+                self.close_interrupted()
+            return None
         if attempt.purpose is Purpose.RUN:
             self.learn(attempt.facts)
         if attempt.outcome is None:
@@ -109,6 +100,25 @@ class _Turn(OperationTurn):
             case Purpose.REMOVAL:
                 afterlife.removed(self, attempt.outcome)
         return None
+
+    def another_run(self, attempt: Attempt | None) -> bool:
+        """Begin another run if there is cause; False = what runs has to stop first."""
+        trigger = self.begun_by_check or run_trigger(self.op, self.status) or afterlife.due_run(self)
+        if trigger is not None and attempt is not None:
+            self.stop(attempt, Reason.INTERRUPTED)
+            return False
+        ends_now = finished(self.status) and not finished(self.op.status)
+        if trigger is Trigger.TOKEN and ends_now:
+            return True  # the end of the present run is written first
+        if trigger is not None:
+            self.begin(trigger)
+        return True
+
+    def rest(self, attempt: Attempt | None, parent: Parent, *, accepting: bool) -> None:
+        """Look after an object whose run has ended."""
+        if run_trigger(self.op, self.status) is not None:
+            self.wakes.append(self.now)
+        afterlife.settle(self, attempt, unused=parent.remove_image, accepting=accepting)
 
     def begin(self, trigger: Trigger) -> None:
         self.begin_run(
@@ -216,7 +226,8 @@ class _Turn(OperationTurn):
             self.effects.append(SetFinalizer(present=True))
             return
         number, run = self.status.attempts + 1, self.status.run
-        entry = HistoryEntry(run=run, trigger=self.status.trigger or Trigger.SPEC, attempt=number, start_time=self.stamp)
+        trigger = self.status.trigger or Trigger.SPEC
+        entry = HistoryEntry(run=run, trigger=trigger, attempt=number, start_time=self.stamp)
         self.status = history.opened(self.status, entry)
         self.set(attempts=number, next_retry_time=None, progress=None)
         self.state(State.RUNNING, ACTIVITY.get(self.op.kind, Reason.RUNNING))

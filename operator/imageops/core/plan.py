@@ -1,4 +1,4 @@
-"""Turn the steps of a Session into operations: which, under which names, with which specs, and what they leave behind."""
+"""Turn the steps of a Session into operations: which, under which names, with which specs, and what they leave."""
 
 import hashlib
 from collections.abc import Mapping

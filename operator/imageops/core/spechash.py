@@ -63,7 +63,7 @@ def _prune(value: Any) -> Any:
 
 
 def _is_absent(value: Any) -> bool:
-    return value is None or value is False or value == {} or value == []
+    return value is None or value is False or (isinstance(value, dict | list) and not value)
 
 
 def _digest(value: Any) -> str:

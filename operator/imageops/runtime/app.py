@@ -14,11 +14,11 @@ from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.status_writer import StatusWriter
 from imageops.engine.docker_engine import DockerEngine
-from imageops.runtime.controller import Controller, Performer
+from imageops.runtime.controller import Controller, Decider
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
+from imageops.runtime.deciders import OperationDecider, SessionDecider
 from imageops.runtime.objects import ObjectStore
-from imageops.runtime.performers import OperationPerformer, SessionPerformer
 from imageops.runtime.settings import Settings
 from imageops.telemetry.health import HealthServer, Verdict
 from imageops.telemetry.metrics import Metrics
@@ -108,22 +108,25 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
     daemons = Daemons(
         engines=engines,
         default=settings.default_daemon,
-        returned=lambda name: controller.daemon_returned(name),
-        next_one=lambda uid: controller.wake_by_uid(uid),
+        returned=lambda name: controller.daemon_returned(name),  # noqa: PLW0108 - the Controller is not made yet
+        next_one=lambda uid: controller.wake_by_uid(uid),  # noqa: PLW0108
         limits=limits,
     )
     writer = StatusWriter(
-        api, written=lambda key, status, stored: controller.written(key, status, stored), counted=watcher.wrote,
+        api,
+        written=lambda key, status, stored: controller.written(key, status, stored),  # noqa: PLW0108
+        counted=watcher.wrote,
     )
-    operations = OperationPerformer(api, store, daemons, observe, watcher, _clock)
-    sessions = SessionPerformer(api, store, daemons, observe, OPERATION_KINDS)
-    performers: dict[Kind, Performer] = dict.fromkeys(OPERATION_KINDS, operations)
+    operations = OperationDecider(api, store, daemons, observe, watcher, _clock)
+    sessions = SessionDecider(api, store, daemons, observe, OPERATION_KINDS)
+    deciders: dict[Kind, Decider] = dict.fromkeys(OPERATION_KINDS, operations)
     controller = Controller(
         api=api,
         store=store,
         writer=writer,
         events=events,
-        performers=performers | {SESSION: sessions},
+        deciders=deciders | {SESSION: sessions},
+        start=operations.start,
         watcher=watcher,
         left=daemons.forget,
         clock=_clock,

@@ -43,15 +43,19 @@ DRAIN_LOOK_SECONDS = 0.02
 """Between looks at an attempt that has ended and that nobody works on, as the API server did not take its end."""
 
 
-class Performer(Protocol):
-    """Decides for one kind of object, and starts what a decision asks for."""
+class Decider(Protocol):
+    """Decides for one kind of object."""
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> "Decision[Any]":
         """Return the decision about an object."""
         ...
 
-    def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
-        """Begin an attempt."""
+
+class Start(Protocol):
+    """Begins an attempt."""
+
+    def __call__(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
+        """Begin it."""
         ...
 
 
@@ -77,7 +81,8 @@ class Controller:
         store: ObjectStore,
         writer: StatusWriter,
         events: EventRecorder,
-        performers: Mapping[Kind, Performer],
+        deciders: Mapping[Kind, Decider],
+        start: Start,
         watcher: Watcher,
         left: Callable[[str], None],
         clock: Callable[[], datetime],
@@ -88,7 +93,8 @@ class Controller:
         self._store = store
         self._writer = writer
         self._events = events
-        self._performers = performers
+        self._deciders = deciders
+        self._start = start
         self._watcher = watcher
         self._clock = clock
         self._accepting = True
@@ -247,8 +253,7 @@ class Controller:
 
     async def _turn(self, entry: Entry) -> None:
         now = self._clock()
-        performer = self._performers[entry.key.kind]
-        decision = await performer.decide(entry, now=now, accepting=self._accepting)
+        decision = await self._deciders[entry.key.kind].decide(entry, now=now, accepting=self._accepting)
         outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
@@ -314,21 +319,24 @@ class Controller:
     # --- effects
 
     async def _carry_out(self, entry: Entry, effect: Effect, now: datetime) -> None:
+        """Do what a decision asks for: at once what concerns this process, else by the API server."""
         match effect:
             case StartAttempt():
-                performer = self._performers[entry.key.kind]
-                performer.start(entry, effect, now=now, changed=lambda: self.wake(entry))
-            case StopAttempt(reason=reason):
-                if entry.attempt is not None:
-                    entry.attempt.stop(reason)
-            case PassCheckpoint():
-                if entry.attempt is not None:
-                    entry.attempt.pass_checkpoint()
+                self._start(entry, effect, now=now, changed=lambda: self.wake(entry))
+            case StopAttempt(reason=reason) if entry.attempt is not None:
+                entry.attempt.stop(reason)
+            case PassCheckpoint() if entry.attempt is not None:
+                entry.attempt.pass_checkpoint()
             case RecordEvent(warning=warning, reason=reason, message=message):
                 self._events.record(entry.key, reason, message, warning=warning)
             case WakeMembers():
                 for member in self._store.members(entry):
                     self.wake(member)
+            case _:
+                await self._call_api(entry, effect)
+
+    async def _call_api(self, entry: Entry, effect: Effect) -> None:
+        match effect:
             case SetFinalizer(present=present):
                 await self._set_finalizer(entry, present=present)
             case DeleteSelf():

@@ -41,7 +41,8 @@ class MetricsWatcher:
         reason = status.conditions[0].reason if status.conditions else ""
         self.metrics.operations.labels(kind.kind, result, reason).inc()
         if kind is not SESSION and status.history:
-            milliseconds = sum(attempt.duration_milliseconds or 0 for attempt in status.history if attempt.run == status.run)
+            attempts = [attempt for attempt in status.history if attempt.run == status.run]
+            milliseconds = sum(attempt.duration_milliseconds or 0 for attempt in attempts)
             self.metrics.operation_seconds.labels(kind.kind, result).observe(milliseconds / 1000)
 
     def wrote(self, key: ObjectKey, result: str) -> None:

@@ -19,7 +19,7 @@ class Settings:
     """The settings of one operator process."""
 
     daemons: Mapping[str, str]
-    """The address of each daemon by its name: `unix:///…` or `tcp://host:port`. Objects name daemons, never addresses."""
+    """The address of each daemon by its name: `unix:///…` or `tcp://host:port`. Objects name daemons only."""
     default_daemon: str
     """The daemon of objects that name none."""
     kubeconfig: str | None = None
@@ -42,7 +42,8 @@ class Settings:
 
         """
         daemons = parse_daemons(environment.get("IMAGEOPS_DAEMONS", f"{DEFAULT_DAEMON}=unix:///var/run/docker.sock"))
-        default = environment.get("IMAGEOPS_DEFAULT_DAEMON", DEFAULT_DAEMON if DEFAULT_DAEMON in daemons else next(iter(daemons)))
+        first = DEFAULT_DAEMON if DEFAULT_DAEMON in daemons else next(iter(daemons))
+        default = environment.get("IMAGEOPS_DEFAULT_DAEMON", first)
         if default not in daemons:
             raise SettingsError(f"IMAGEOPS_DEFAULT_DAEMON={default} is not among the daemons {', '.join(daemons)}")
         port = environment.get("IMAGEOPS_HEALTH_PORT", "8080")

@@ -1,8 +1,8 @@
 """Run a tool of one's own under the rules of an operation, without an object of its own on the API server.
 
 What holds for a pull holds for it: attempts by `backoffLimit`, `timeoutSeconds` and `activeDeadlineSeconds`, waiting,
-cancelling, the history with one entry an attempt, the last error with its hint, progress that never falls. The decisions
-are those of `core`; the status that comes out is an `OperationStatus`.
+cancelling, the history with one entry an attempt, the last error with its hint, progress that never falls. `core`
+decides; the status that comes out is an `OperationStatus`.
 """
 
 import asyncio

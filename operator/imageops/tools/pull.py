@@ -124,9 +124,8 @@ class PullTool:
             remote = await self._offered(arguments, auth)
             visit.served()
         context.learn(image=ImageStatus(digest=remote.digest, present=False))
-        return passed(
-            f"{arguments.reference} would be pulled.", unchecked="the layers themselves, and space for them on the daemon",
-        )
+        unknown = "the layers themselves, and space for them on the daemon"
+        return passed(f"{arguments.reference} would be pulled.", unchecked=unknown)
 
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
         """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""

@@ -50,7 +50,7 @@ Observe = Callable[[Kind, str | None, dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class OperationPerformer:
+class OperationDecider:
     """Decides for ImagePull, ImagePush and ImageTag."""
 
     api: ApiServer
@@ -181,7 +181,7 @@ class OperationPerformer:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionPerformer:
+class SessionDecider:
     """Decides for Sessions."""
 
     api: ApiServer
@@ -201,10 +201,6 @@ class SessionPerformer:
         store = self.daemons.image_store(spec.daemon_name) if error is None and spec is not None else None
         session = replace(session_of(entry, members), refusal=error, image_store=store)
         return decide_session(session, now=now)
-
-    def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
-        """Refuse: a Session makes no attempts of its own."""
-        raise TypeError(f"{entry.key} asked for attempt {effect.number}")
 
     async def _list_children(self, entry: Entry) -> None:
         """Find the children a former process made, before the first decision about an unfinished Session."""
