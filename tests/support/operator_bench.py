@@ -15,8 +15,8 @@ from imageops.cluster.status_writer import StatusWriter
 from imageops.runtime.controller import Controller, Decider
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
-from imageops.runtime.objects import ObjectStore
 from imageops.runtime.deciders import OperationDecider, SessionDecider
+from imageops.runtime.objects import ObjectStore
 from imageops.telemetry.metrics import Metrics
 from tests.support.builders import NOW
 from tests.support.recording_engine import RecordingEngine

@@ -85,7 +85,6 @@ def play(story: Callable[[Bench], Awaitable[None]], *, objects: int = 1) -> Benc
     return run(told())
 
 
-@pytest.mark.feature("status.recreated")
 def test_every_write_tests_the_uid_first() -> None:
     """Then, of a commit, the version; the whole status comes last."""
 
@@ -108,7 +107,6 @@ def test_every_write_tests_the_uid_first() -> None:
     assert (bench.counted, [status for _, status, _ in bench.written]) == (["ok", "ok"], [progress(1), progress(2)])
 
 
-@pytest.mark.feature("status.recreated")
 def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:
     """Neither committed nor reported."""
 
@@ -156,7 +154,6 @@ def test_a_commit_is_void_if_its_basis_is_gone() -> None:
     assert play(story).api.of("PATCH") == []
 
 
-@pytest.mark.feature("fault.api-outage")
 def test_a_commit_is_tried_until_the_api_server_answers() -> None:
     """With growing pauses, at least as long as the server asks, and at most 5 s otherwise."""
 
@@ -174,7 +171,6 @@ def test_a_commit_is_tried_until_the_api_server_answers() -> None:
     assert all(2.5 <= pause <= 5.0 for pause in pauses[8:])
 
 
-@pytest.mark.feature("progress.throttled")
 def test_a_thousand_reports_in_a_second_are_one_write_in_two() -> None:
     """The newest of them each time, and the last one in the end."""
 
@@ -192,7 +188,6 @@ def test_a_thousand_reports_in_a_second_are_one_write_in_two() -> None:
     assert bench.percents[-1] == 99
 
 
-@pytest.mark.feature("progress.never-blocks")
 def test_a_slow_api_server_has_one_report_in_flight_and_gets_the_newest() -> None:
     """Nobody waits for it: reporting takes no time."""
 
@@ -248,7 +243,6 @@ def test_a_report_that_failed_is_tried_again_unless_a_newer_one_has_come() -> No
     assert bench.counted == ["retried", "ok", "retried", "ok", "stale"]
 
 
-@pytest.mark.feature("progress.throttled")
 def test_all_objects_together_keep_the_budget() -> None:
     """A thousand of them report all the time; ends are not held back."""
 

@@ -88,7 +88,6 @@ def test_the_first_check_is_one_interval_after_the_end_with_a_little_jitter() ->
     assert other != first_tick()
 
 
-@pytest.mark.feature("pull.interval")
 def test_ten_checks_of_an_unchanged_image_write_nothing() -> None:
     """Each tick is one check, and no run."""
     status, tick, looked_at = done(INTERVAL), first_tick(), None
@@ -104,7 +103,6 @@ def test_ten_checks_of_an_unchanged_image_write_nothing() -> None:
         looked_at, tick = tick, after.wake_at
 
 
-@pytest.mark.feature("pull.interval")
 @pytest.mark.parametrize("drift", [Reason.IMAGE_MISSING, Reason.REMOTE_DIGEST_CHANGED])
 def test_drift_is_a_new_run_that_remembers_what_was(drift: Reason) -> None:
     """With an Event, and the former image in status.previous."""
@@ -117,7 +115,6 @@ def test_drift_is_a_new_run_that_remembers_what_was(drift: Reason) -> None:
     assert decision.status.history[-1].trigger == "Interval"
 
 
-@pytest.mark.feature("pull.interval")
 def test_a_failed_check_keeps_the_result_and_gives_one_event() -> None:
     """The next tick checks again; a check that was merely stopped says nothing."""
     for reason, events in ((Reason.REGISTRY_UNAVAILABLE, 1), (Reason.INTERRUPTED, 0), (Reason.CANCELLED, 0)):
@@ -145,7 +142,6 @@ def test_a_changed_image_stops_a_check_and_runs() -> None:
     assert look(done(INTERVAL), at(702), spec=changed, running=ended).effects == (StartAttempt(run=2, number=1),)
 
 
-@pytest.mark.feature("pull.interval")
 def test_a_run_that_failed_is_made_again_at_the_next_tick() -> None:
     """As a run of the interval."""
     failed = done(INTERVAL, Reason.IMAGE_NOT_FOUND)
@@ -181,7 +177,6 @@ def test_a_cancelled_run_is_not_checked() -> None:
 # --- time to live
 
 
-@pytest.mark.feature("gitops.ttl")
 def test_an_object_is_deleted_when_its_time_is_over() -> None:
     """Not before, and not without a time."""
     spec = pull_spec(ttlSecondsAfterFinished=60)
@@ -190,7 +185,6 @@ def test_an_object_is_deleted_when_its_time_is_over() -> None:
     assert look(running_status(spec), at(600), spec=spec).effects != (DeleteSelf(),)
 
 
-@pytest.mark.feature("gitops.ttl")
 def test_an_object_under_git_stays_and_says_so_once() -> None:
     """At the end of each run."""
     spec = pull_spec(ttlSecondsAfterFinished=0)
@@ -245,7 +239,6 @@ def test_a_removal_that_fails_is_tried_again_and_given_up_after_ten_minutes() ->
     assert look(done(DELETING), at(11), refusal=nowhere, **gone).effects == (released, SetFinalizer(present=False))
 
 
-@pytest.mark.feature("pull.deletion-policy")
 @pytest.mark.parametrize(
     ("status", "fields"),
     [

@@ -175,7 +175,6 @@ def test_an_attempt_is_stopped_at_its_time_limit(kind: str, spec: Any, seconds: 
     assert (failed.phase, failed.failed_attempts, failed.completion_time) == (Phase.PENDING, 1, None)
 
 
-@pytest.mark.feature("timeout.deadline")
 def test_the_deadline_counts_from_the_start_across_attempts() -> None:
     """While an attempt runs it is stopped, while the next is waited for the run ends."""
     spec = pull_spec(activeDeadlineSeconds=100)

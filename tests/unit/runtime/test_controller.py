@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from imageops.api.errors import OperationError
-from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
 from imageops.api.reasons import Reason
 from imageops.cluster import status_writer
-from tests.support.builders import DIGEST, OTHER_DIGEST, OTHER_ID, promote_step, pull_step
+from tests.support.builders import DIGEST, OTHER_DIGEST, OTHER_ID
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, local, remote
 from tests.support.scripted_api import api_error, unreachable
@@ -319,128 +319,6 @@ def test_a_status_that_the_api_server_refuses_is_tried_again_later() -> None:
         mine.apply(IMAGE_PULL, "app", SPEC | {"image": "registry.example/none:1"})
         await settle()
         assert [entry.gone for entry in mine.store] == [True]
-
-    play(story, bench())
-
-
-# --- Sessions
-
-
-def test_a_promotion_goes_through_to_its_end() -> None:
-    """Its operations are owned by it, labelled, and made one after another."""
-    source, target = "staging.example/ship:1", "prod.example/ship:1"
-
-    async def story(mine: OperatorBench) -> None:
-        mine.apply(SESSION, "release", {"steps": [promote_step("ship")]})
-        await settle()
-
-    mine = play(story, OperatorBench(engine=RecordingEngine(registry={source: remote()})))
-    status = mine.status(SESSION, "release")
-    assert (status["phase"], status["succeeded"]) == ("Succeeded", 1)
-    assert status["evidence"][0]["digestPreserved"] is True
-    made = [request.body for request in mine.api.of("POST") if "/events" not in request.path]
-    assert [body["kind"] for body in made] == ["ImagePull", "ImageTag", "ImagePush"]
-    for body in made:
-        assert body["metadata"]["labels"] == {"imageops.dev/session": "release"}
-        assert body["metadata"]["ownerReferences"][0]["name"] == "release"
-        assert body["spec"]["sessionRef"] == {"name": "release"}
-    assert mine.engine.registry[target].digest == DIGEST
-
-
-def test_a_restart_in_the_middle_of_a_session_makes_no_second_operation() -> None:
-    """What a former process made is found, whatever it had not written."""
-
-    async def story(mine: OperatorBench) -> None:
-        mine.engine.gate = asyncio.Event()
-        mine.apply(SESSION, "release", {"steps": [pull_step("a"), pull_step("b")]})
-        await settle(1.0)
-        for _ in range(3):
-            await mine.restart()
-            await settle(3.0)
-        mine.engine.gate.set()
-        await settle()
-
-    registry = {f"registry.example/{name}:1": remote() for name in "ab"}
-    mine = play(story, OperatorBench(engine=RecordingEngine(registry=registry)))
-    assert mine.status(SESSION, "release")["phase"] == "Succeeded"
-    made = [request.path for request in mine.api.of("POST") if "/events" not in request.path]
-    assert len(made) == 2
-
-
-def test_a_suspended_session_goes_on_with_all_its_operations() -> None:
-    """They are stopped with it and come back with it."""
-
-    async def story(mine: OperatorBench) -> None:
-        mine.engine.gate = asyncio.Event()
-        spec: dict[str, Any] = {"steps": [pull_step("a"), pull_step("b")], "parallelism": 2}
-        mine.apply(SESSION, "release", spec)
-        await settle(5.0)
-        mine.apply(SESSION, "release", spec | {"suspend": True})
-        await settle(5.0)
-        phases = {entry.status.phase for entry in mine.store}
-        assert phases == {"Suspended"}
-        mine.engine.gate.set()
-        mine.apply(SESSION, "release", spec)
-        await settle(5.0)
-        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
-
-    registry = {f"registry.example/{name}:1": remote() for name in "ab"}
-    play(story, OperatorBench(engine=RecordingEngine(registry=registry)))
-
-
-def test_a_name_that_somebody_else_holds_is_not_adopted() -> None:
-    """Another one is made; what the API server refuses is tried again."""
-
-    async def story(mine: OperatorBench) -> None:
-        mine.apply(SESSION, "first", {"steps": [pull_step("a")]})
-        await settle(1.0)
-        [made] = [request for request in mine.api.of("POST") if "/events" not in request.path]
-        name, uid = made.body["metadata"]["name"], made.body["metadata"]["ownerReferences"][0]["uid"]
-        for path in list(mine.api.objects):
-            known = mine.api.objects[path]
-            await mine.api.delete(path, uid=known["metadata"]["uid"])
-        await settle(1.0)
-        mine.apply(IMAGE_PULL, name, SPEC)
-        mine.api.script = [None, api_error(403, "Forbidden")]
-        mine.apply(SESSION, "first", {"steps": [pull_step("a")]}, uid=uid)
-        await settle()
-        assert mine.status(SESSION, "first")["phase"] == "Succeeded"
-        operations = [path for path in mine.api.objects if "/imagepulls/" in path]
-        assert len(operations) == 2
-
-    play(story, bench(**{"registry.example/a:1": DIGEST}))
-
-
-def test_an_operation_waits_for_its_session_and_joins_it() -> None:
-    """By name, as soon as it is there."""
-
-    async def story(mine: OperatorBench) -> None:
-        mine.apply(IMAGE_PULL, "app", SPEC | {"sessionRef": {"name": "group"}})
-        await settle(3.0)
-        assert mine.status(IMAGE_PULL, "app")["conditions"][0]["reason"] == "SessionNotFound"
-        mine.apply(SESSION, "group", {})
-        await settle()
-        status = mine.status(SESSION, "group")
-        assert (status["total"], status["succeeded"], status["conditions"][0]["reason"]) == (1, 1, "Open")
-
-    play(story, bench())
-
-
-def test_finished_things_are_deleted_in_their_time() -> None:
-    """With what they own, and an image only behind our finalizer."""
-
-    async def story(mine: OperatorBench) -> None:
-        mine.apply(IMAGE_PULL, "app", SPEC | {"ttlSecondsAfterFinished": 30})
-        mine.apply(IMAGE_PULL, "kept", SPEC | {"deletionPolicy": "Delete"})
-        await settle(20.0)
-        body = mine.api.objects[mine.path(IMAGE_PULL, "kept")]
-        assert body["metadata"]["finalizers"] == ["imageops.dev/image"]
-        await settle(20.0)
-        assert mine.path(IMAGE_PULL, "app") not in mine.api.objects
-        mine.apply(IMAGE_PULL, "kept", body["spec"], deletionTimestamp="2026-01-02T03:05:00Z")
-        await settle()
-        assert mine.api.objects[mine.path(IMAGE_PULL, "kept")]["metadata"]["finalizers"] == []
-        assert mine.engine.seen("remove") == [f"remove {REF}"]
 
     play(story, bench())
 

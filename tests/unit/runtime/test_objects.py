@@ -91,7 +91,6 @@ def test_metadata_that_people_write_is_read() -> None:
     assert marked.deleted_at is not None
 
 
-@pytest.mark.feature("gitops.ttl")
 @pytest.mark.parametrize(
     "metadata",
     [

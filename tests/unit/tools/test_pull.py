@@ -286,7 +286,6 @@ async def test_the_record_shows_what_was_asked() -> None:
 # --- checks
 
 
-@pytest.mark.feature("pull.interval")
 @pytest.mark.parametrize(
     ("present", "offered", "reason"),
     [
