@@ -166,7 +166,7 @@ def assert_no_contradiction(states: list[Seen]) -> None:
 @pytest.mark.feature("status.consistent")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_status_ever_written_contradicts_itself(held: Stage, operator: OperatorProcess, seed: int) -> None:
-    """Every write is watched while objects of all kinds are edited, stopped and run again, and the operator is killed."""
+    """Every write is watched while objects of all kinds are edited, stopped, run again, and the operator killed."""
     draw = random.Random(seed)  # noqa: S311 - repeatable, guards nothing
     lives = [(kind, f"life-{seed}-{course}") for kind in KINDS for course in Course if course is not Course.WAITS]
     with ExitStack() as stack:
@@ -180,6 +180,11 @@ def test_no_status_ever_written_contradicts_itself(held: Stage, operator: Operat
             if number % 40 == 39:
                 operator.kill()
                 operator.start()
+        for kind in KINDS:
+            name = f"life-{seed}-{Course.FAILS}"
+            change = held.edited(kind, held.objects.get(kind, name)["spec"])["spec"]
+            held.objects.patch(kind, name, {"spec": {**change, "cancel": True}})
+            held.wait(kind, name, State.CANCELLED)
         held.let_go()
         for kind, name in lives:
             held.objects.patch(kind, name, {"spec": {"suspend": None}})
