@@ -1,4 +1,4 @@
-"""Run the development cluster: `python -m devcluster up|down|install|env|status|build`."""
+"""Run the development cluster: `python -m devcluster up|down|install|run|during|env|status|build`."""
 
 from __future__ import annotations
 
@@ -12,37 +12,28 @@ from rich.console import Console
 
 from devcluster import env
 from devcluster.cluster import Cluster
+from devcluster.during import run_during
 from devcluster.errors import DevClusterError
 from devcluster.install import install
 from devcluster.layout import Layout
+from devcluster.operator_process import become_operator
 from devcluster.units import GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed (or, for status, something is not ready)."""
-    options = _parser().parse_args(arguments)
     console = Console(stderr=True, soft_wrap=True)
-    layout = Layout.of()
-    cluster = Cluster(layout, os.environ, lambda line: console.print(line, markup=False, highlight=False))
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
     try:
-        match options.command:
-            case "up":
-                cluster.up(options.only)
-            case "down":
-                cluster.down()
-            case "build":
-                cluster.build(clients=options.clients)
-            case "install":
-                install(Path(env.load(layout.env).kubeconfig))
-            case "env":
-                sys.stdout.write(layout.env.read_text(encoding="utf-8"))
-            case _:
-                return _status(cluster, layout)
+        return _perform(_parser().parse_args(arguments), Layout.of(), say)
     except DevClusterError as error:
         console.print(f"devcluster: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -52,6 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; `python -m devcluster down` ends what was started")
         return _INTERRUPTED
+
+
+def _perform(options: argparse.Namespace, layout: Layout, say: Callable[[str], None]) -> int:
+    cluster = Cluster(layout, os.environ, say)
+    match options.command:
+        case "up":
+            cluster.up(options.only)
+        case "down":
+            cluster.down()
+        case "build":
+            cluster.build(clients=options.clients)
+        case "install":
+            install(Path(env.load(layout.env).kubeconfig))
+        case "run":
+            become_operator(env.load(layout.env))
+        case "during":
+            return run_during(options.program, say)
+        case "env":
+            sys.stdout.write(layout.env.read_text(encoding="utf-8"))
+        case _:
+            return _status(cluster, layout)
     return 0
 
 
@@ -64,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("down", help="end exactly what up started and remove its data")
     commands.add_parser("install", help="apply the CRDs and roles to the API server")
+    commands.add_parser("run", help="run the operator against the cluster, in the foreground")
+    during = commands.add_parser("during", help="run a command with the cluster up, and end what was not up before")
+    during.add_argument("program", nargs=argparse.REMAINDER, metavar="COMMAND", help="the command and its arguments")
     commands.add_parser("env", help="print the shell exports, a password among them: eval this")
     commands.add_parser("status", help="list the parts; exit 1 if one is not ready")
     build = commands.add_parser("build", help="find or build every program, and start none")

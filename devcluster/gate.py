@@ -21,9 +21,9 @@ _WAIT_SECONDS = 10.0
 class RegistryGate:
     """Serve a registry under another address while the block runs, in a thread of its own.
 
-    `upstream` is the registry's host:port, or unix:///path of a daemon's socket; `bytes_per_second` is a limit on bodies
-    in both directions and over all connections together, None = none; it may be set anew at any time. Clients use
-    `address`. The registry's own links lead back to the gate, as it sees the name the client called.
+    `upstream` is the registry's host:port, or unix:///path of a daemon's socket. `bytes_per_second` is a limit on the
+    bodies in both directions and over all connections together, None = none; it may be set anew at any time. Clients
+    use `address`. The registry's own links lead back to the gate, as it sees the name the client called.
 
         with RegistryGate(upstream="127.0.0.1:5001", bytes_per_second=1_000_000) as gate:
             gate.script(method="PUT", path=r".*/manifests/.*", status=503)

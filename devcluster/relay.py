@@ -126,7 +126,7 @@ class Relay:
         upstream = None
         try:
             upstream = await self._connected()
-            while (head := await http1.read_head(reader)) is not None:
+            while (head := await _next_head(client, upstream)) is not None:
                 if not await self._exchange(head, client, upstream):
                     break
         except http1.ProtocolError:
@@ -169,6 +169,19 @@ class Relay:
                 await asyncio.gather(sending, responding, return_exceptions=True)
         finally:
             self._ledger.changed(number, finished=True)
+
+
+async def _next_head(client: _Ends, upstream: _Ends) -> Head | None:
+    """Read the client's next request; None as well if the upstream ends meanwhile: then no request could be served."""
+    heading = asyncio.create_task(http1.read_head(client.reader))
+    ending = asyncio.create_task(upstream.reader.read(1))
+    try:
+        await asyncio.wait({heading, ending}, return_when=asyncio.FIRST_COMPLETED)
+        return heading.result() if heading.done() else None
+    finally:
+        heading.cancel()
+        ending.cancel()
+        await asyncio.gather(heading, ending, return_exceptions=True)
 
 
 async def _ended(

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,16 +95,17 @@ def operator(
 @pytest.fixture
 def objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace of the test's own."""
-    yield from _namespace(api)
+    yield from new_namespace(api)
 
 
 @pytest.fixture(scope="module")
 def shared_objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace that the tests of one module share."""
-    yield from _namespace(api)
+    yield from new_namespace(api)
 
 
-def _namespace(api: ApiServer) -> Iterator[Objects]:
+def new_namespace(api: ApiServer) -> Iterator[Objects]:
+    """Give the objects of a new namespace, which goes when the generator is closed."""
     name = f"test-{secrets.token_hex(4)}"
     answer = api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     assert answer.status == 201, answer.message
@@ -146,7 +148,9 @@ MakeImage = Callable[..., PushedImage]
 def make_image(cluster: Environment) -> MakeImage:
     """Return a function that puts an image nobody else has into the source registry."""
 
-    def make(*, registry: str | None = None, repository: str | None = None, tag: str = "1", **options: object) -> PushedImage:
+    def make(
+        *, registry: str | None = None, repository: str | None = None, tag: str = "1", **options: Any,
+    ) -> PushedImage:
         unique = secrets.token_hex(4)
         name = repository or f"test/{unique}"
         return push_image(registry or cluster.registry, name, tag, seed=int(unique, 16), **options)
@@ -213,6 +217,20 @@ def through(gate: RegistryGate, image: PushedImage) -> str:
     return f"{gate.address}/{image.repository}:{image.tag}"
 
 
-def repository_of(image: PushedImage, name: str) -> str:
-    """Return a repository beside that of an image, for what is made of it."""
-    return f"{image.repository}-{name}"
+Measured = Callable[[str], None]
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Return a function that keeps a figure for the end of the report."""
+    return request.config.stash.setdefault(_FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    figures = config.stash.get(_FIGURES, [])
+    if figures:
+        terminalreporter.section("measured")
+    for figure in figures:
+        terminalreporter.line(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from devcluster.env import Environment
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, manifest_digest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, Kind
-from tests.integration.conftest import MakeGate, MakeImage, through
+from tests.integration.conftest import MakeGate, MakeImage, Measured, through
 from tests.support.objects import Body, Objects, condition, reason
 from tests.support.registry_secrets import FORMS, create_registry_secret
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
@@ -86,6 +87,7 @@ def test_a_wrong_password_is_sent_a_few_times_and_never_again(
     make_image: MakeImage,
     make_gate: MakeGate,
     cluster: Environment,
+    measured: Measured,
     kind: Kind,
 ) -> None:
     """One attempt, at most three requests with the wrong password, no account locked."""
@@ -102,7 +104,7 @@ def test_a_wrong_password_is_sent_a_few_times_and_never_again(
     assert condition(body, "Stalled") is not None
     assert body["status"]["attempts"] == 1
     count = authorized(gate)
-    print(f"{kind.kind} on {engine.name}: {count} requests with the wrong password")
+    measured(f"{kind.kind} on {engine.name}: {count} requests with a wrong password")
     assert 1 <= count <= 3
 
 
@@ -144,7 +146,7 @@ def test_the_nearest_source_that_serves_the_host_is_used(
     account(objects, "builder", "named")
     account(objects, "default", "fallback")
     spec = {"image": private.reference, "daemonName": containerd.name, "imagePullPolicy": "Always"}
-    wanted = [
+    wanted: list[tuple[str, dict[str, Any], str]] = [
         ("own", {"secretRef": {"name": "own"}, "serviceAccountName": "builder"}, "SecretRef"),
         ("named", {"serviceAccountName": "builder"}, "ServiceAccount"),
         ("fallback", {}, "ServiceAccount"),
@@ -163,11 +165,11 @@ def test_a_public_image_stays_pullable_beside_a_foreign_credential(
     image = make_image()
     create_registry_secret(objects, "elsewhere", cluster.registry_auth, pair)
     account(objects, "default", "elsewhere")
-    spec = {"image": image.reference, "daemonName": engine.name, "backoffLimit": 0}
+    spec: dict[str, Any] = {"image": image.reference, "daemonName": engine.name, "backoffLimit": 0}
     passed = objects.run(IMAGE_PULL, "passed", spec)
     assert (reason(passed), passed["status"]["auth"]) == ("Pulled", {"method": "Anonymous"})
-    spec |= {"secretRef": {"name": "elsewhere"}, "imagePullPolicy": "Always"}
-    refused = objects.run(IMAGE_PULL, "refused", spec)
+    own: dict[str, Any] = {"secretRef": {"name": "elsewhere"}, "imagePullPolicy": "Always"}
+    refused = objects.run(IMAGE_PULL, "refused", {**spec, **own})
     assert refused["status"]["error"]["reason"] == "SecretInvalid"
 
 
@@ -195,7 +197,11 @@ def test_a_missing_secret_is_waited_for(
 @pytest.mark.parametrize(
     ("secret_type", "text", "expected"),
     [
-        ("kubernetes.io/dockerconfigjson", {".dockerconfigjson": '{"auths": {"HOST": {"auth": "%%%"}}}'}, "SecretInvalid"),
+        (
+            "kubernetes.io/dockerconfigjson",
+            {".dockerconfigjson": '{"auths": {"HOST": {"auth": "%%%"}}}'},
+            "SecretInvalid",
+        ),
         ("kubernetes.io/dockerconfigjson", {".dockerconfigjson": '{"auths": ["HOST"]}'}, "SecretInvalid"),
         ("Opaque", {"password": "canary-of-the-secret"}, "SecretInvalid"),
         ("kubernetes.io/basic-auth", {"username": "u", "password": "canary-of-the-secret"}, "SecretInvalid"),

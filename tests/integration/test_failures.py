@@ -15,7 +15,7 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, Kind
 from imageops.api.reasons import Reason
 from tests.integration.conftest import MakeGate, MakeImage, through
 from tests.support.objects import Body, Objects, condition, reason
-from tests.support.watched_engine import EngineUnderTest
+from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 pytestmark = pytest.mark.integration
 
@@ -54,12 +54,9 @@ def test_an_image_that_the_registry_lacks_is_not_found(
 ) -> None:
     """ImageNotFound after one attempt; the hint names the account too, as a registry may hide an image."""
     image = make_image()
-    for tag in ("absent", "1"):
-        reference = f"{image.registry}/{image.repository}:{tag}"
-        body = objects.run(
-            IMAGE_PULL, f"app-{tag}", {"image": reference if tag == "absent" else f"{image.registry}/none/{tag}",
-                                       "daemonName": engine.name},
-        )
+    absent = {"tag": f"{image.registry}/{image.repository}:absent", "repository": f"{image.registry}/test/absent:1"}
+    for name, reference in absent.items():
+        body = objects.run(IMAGE_PULL, name, {"image": reference, "daemonName": engine.name})
         assert reason(body) == "ImageNotFound"
         assert_explained(body, Reason.IMAGE_NOT_FOUND)
         assert body["status"]["attempts"] == 1
@@ -99,7 +96,9 @@ def _reset(gate: RegistryGate) -> str:
 
 @pytest.mark.feature("error.surroundings")
 @kinds_of_transfers
-@pytest.mark.parametrize("fault", [_closed_port, _no_such_host, _server_error, _reset], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault", [_closed_port, _no_such_host, _server_error, _reset], ids=lambda fault: fault.__name__,
+)
 def test_a_registry_that_cannot_be_reached(
     objects: Objects,
     engine: EngineUnderTest,
@@ -143,7 +142,6 @@ def test_a_daemon_that_is_down_is_waited_for(
             status = objects.wait(kind, "app", _waits_for_daemon)["status"]
             assert (status["phase"], status.get("attempts", 0), status.get("history", [])) == ("Pending", 0, [])
             assert status["error"]["class"] == "Waiting"
-            assert "nextRetryTime" in status
     finally:
         control.start(f"engine-{engine.name}")
     ends = {kind: objects.wait_finished(kind, "app") for kind in specs}
@@ -172,6 +170,30 @@ def test_a_daemon_that_dies_in_mid_pull(
     assert reason(body) == "Pulled"
     assert [entry["reason"] for entry in body["status"]["history"]] == ["DaemonConnectionLost", "Pulled"]
     assert engine.daemon.inspect(through(gate, image)) is not None
+
+
+@pytest.mark.feature("fault.lies")
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"<html>Welcome</html>"), (200, b'["no image"]'), (200, b"{}"), (500, b'{"message": "never heard of"}')],
+    ids=["web-page", "list", "empty", "unknown-words"],
+)
+def test_a_daemon_that_answers_nonsense(
+    objects: Objects, watched: WatchedEngine, make_image: MakeImage, status: int, body: bytes,
+) -> None:
+    """No answer of a daemon is taken for an image: a retryable DaemonError on all three kinds, never a success."""
+    image = make_image()
+    watched.daemon.pull(image.reference)
+    watched.gate.script(method="GET", path=r".*/images/.*/json", status=status, body=body)
+    specs: dict[Kind, dict[str, str]] = {
+        IMAGE_PULL: {"image": image.reference},
+        IMAGE_PUSH: {"image": image.reference},
+        IMAGE_TAG: {"source": image.reference, "target": f"{image.reference}-copy"},
+    }
+    for kind, spec in specs.items():
+        ended = objects.run(kind, "app", {**spec, "daemonName": watched.name, "backoffLimit": 0})
+        assert reason(ended) == "BackoffLimitExceeded"
+        assert_explained(ended, Reason.DAEMON_ERROR)
 
 
 @pytest.mark.feature("admission.second-gate")

@@ -10,8 +10,8 @@ from devcluster.gate import RegistryGate
 from devcluster.images import manifest_digest
 from imageops.api.kinds import IMAGE_PULL
 from tests.integration.conftest import MakeGate, MakeImage, through
-from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 from tests.support.objects import Body, Objects, condition, reason, run_ended
+from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 pytestmark = pytest.mark.integration
 
@@ -112,22 +112,22 @@ def test_never_does_not_ask_the_registry(
     assert watched.pulls(image.repository) == []
 
 
-def _hides_a_layer(registry: RegistryGate, daemon: RegistryGate) -> None:
+def _hides_a_layer(registry: RegistryGate, _: RegistryGate) -> None:
     """Have the registry say, in mid-pull, that it lacks a blob: the daemon has answered HTTP 200 by then."""
     error = b'{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
     registry.script(path=r".*/blobs/.*", status=404, headers={"Content-Type": "application/json"}, body=error)
 
 
-def _drops_the_stream(registry: RegistryGate, daemon: RegistryGate) -> None:
+def _drops_the_stream(_: RegistryGate, daemon: RegistryGate) -> None:
     daemon.cut(path=r".*/images/create", after_bytes=30)
 
 
-def _ends_in_half_a_line(registry: RegistryGate, daemon: RegistryGate) -> None:
+def _ends_in_half_a_line(_: RegistryGate, daemon: RegistryGate) -> None:
     body = b'{"status":"Pulling from test/app","id":"1"}\r\n{"status":"Digest: sha256:'
     daemon.script(path=r".*/images/create", status=200, body=body)
 
 
-def _ends_without_a_last_word(registry: RegistryGate, daemon: RegistryGate) -> None:
+def _ends_without_a_last_word(_: RegistryGate, daemon: RegistryGate) -> None:
     body = b'{"status":"Downloading","id":"0123456789ab","progressDetail":{"current":9,"total":9}}\r\n'
     body += b'{"status":"Pull complete","id":"0123456789ab"}\r\n'
     daemon.script(path=r".*/images/create", status=200, body=body)

@@ -44,7 +44,7 @@ def served(cluster: Environment, image: PushedImage, tag: str = "1") -> str | No
 def test_a_push_ends_pushed_with_the_digest_that_the_registry_serves(
     objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
 ) -> None:
-    """The digest is found in the words of either Engine, and it is the registry's; the registry is asked after the push."""
+    """The digest is found in the words of either Engine, and it is the one that the registry names afterwards."""
     image = make_image(layers=[50_000, 20_000])
     target = local(watched, image, target_of(cluster, image))
     body = objects.run(IMAGE_PUSH, "app", {"image": target, "daemonName": watched.name})
@@ -155,13 +155,13 @@ def test_the_same_content_is_already_pushed_in_all_modes(
     image = make_image()
     target = local(watched, image, target_of(cluster, image))
     watched.daemon.push(target)
+    spec = {"image": target, "daemonName": watched.name}
     for mode in ("Fail", "Skip", "Replace"):
-        spec = {"image": target, "daemonName": watched.name, "ifExists": mode}
-        body = objects.run(IMAGE_PUSH, mode.lower(), spec)
+        body = objects.run(IMAGE_PUSH, mode.lower(), {**spec, "ifExists": mode})
         assert reason(body) == "AlreadyPushed"
         assert body["status"]["image"]["digest"] == served(cluster, image)
-    spec |= {"preconditions": {"digest": f"sha256:{'a' * 64}"}}
-    assert reason(objects.run(IMAGE_PUSH, "preconditions", spec)) == "AlreadyPushed"
+    other = {"ifExists": "Replace", "preconditions": {"digest": f"sha256:{'a' * 64}"}}
+    assert reason(objects.run(IMAGE_PUSH, "preconditions", {**spec, **other})) == "AlreadyPushed"
     assert watched.pushes(image.repository) == []
 
 
@@ -176,7 +176,8 @@ def occupied(
 
 @pytest.mark.feature("push.if-exists.other")
 @pytest.mark.parametrize(
-    ("mode", "expected"), [({}, "TagConflict"), ({"ifExists": "Fail"}, "TagConflict"), ({"ifExists": "Skip"}, "PushSkipped")],
+    ("mode", "expected"),
+    [({}, "TagConflict"), ({"ifExists": "Fail"}, "TagConflict"), ({"ifExists": "Skip"}, "PushSkipped")],
     ids=["default", "Fail", "Skip"],
 )
 def test_other_content_is_left_alone(
@@ -212,16 +213,17 @@ def test_replace_pushes_and_keeps_what_was_there(
 def test_a_push_with_preconditions_replaces_exactly_that(
     objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
 ) -> None:
-    """A digest that the tag does not have, or a tag that does not exist, ends PreconditionFailed without a push call."""
+    """Another digest, or a tag that does not exist, ends PreconditionFailed without a push call."""
     image, target, there = occupied(watched, make_image, cluster)
     spec = {"image": target, "daemonName": watched.name, "ifExists": "Replace"}
     wrong = {"preconditions": {"digest": f"sha256:{'a' * 64}"}}
     assert reason(objects.run(IMAGE_PUSH, "wrong", {**spec, **wrong})) == "PreconditionFailed"
-    absent = {"image": local(watched, image, target_of(cluster, image, "none")), "preconditions": {"digest": there}}
-    assert reason(objects.run(IMAGE_PUSH, "absent", {**spec, **absent})) == "PreconditionFailed"
+    absent = {**spec, "image": local(watched, image, target_of(cluster, image, "none"))}
+    right = {"preconditions": {"digest": there}}
+    assert reason(objects.run(IMAGE_PUSH, "absent", {**absent, **right})) == "PreconditionFailed"
     assert watched.pushes(image.repository) == []
     assert served(cluster, image) == there
-    body = objects.run(IMAGE_PUSH, "right", {**spec, "preconditions": {"digest": there}})
+    body = objects.run(IMAGE_PUSH, "right", {**spec, **right})
     assert reason(body) == "Pushed"
     assert body["status"]["previous"] == {"digest": there}
     assert served(cluster, image) == body["status"]["image"]["digest"]

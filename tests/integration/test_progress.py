@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -14,7 +15,7 @@ from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
 from imageops.core.progress import Stage
-from tests.integration.conftest import ENGINES, MakeGate, MakeImage, through
+from tests.integration.conftest import ENGINES, MakeGate, MakeImage, Measured, through
 from tests.support.local_daemon import LocalDaemon
 from tests.support.objects import Body, Objects, condition, reason
 from tests.support.status_watch import Seen, StatusWatch
@@ -121,7 +122,9 @@ def test_layers_and_bytes_add_up_to_the_image(slow_pulls: dict[str, Transfer], e
 
 @pytest.mark.feature("progress.speed")
 @both_engines
-def test_the_speed_is_that_of_the_registry(slow_pulls: dict[str, Transfer], engine_name: str) -> None:
+def test_the_speed_is_that_of_the_registry(
+    slow_pulls: dict[str, Transfer], engine_name: str, measured: Measured,
+) -> None:
     """From a registry held to 1 MB/s, bytesPerSecond is within 15 % of that after 10 s."""
     pull = slow_pulls[engine_name]
     began = pull.seen[0].at
@@ -131,7 +134,7 @@ def test_the_speed_is_that_of_the_registry(slow_pulls: dict[str, Transfer], engi
         if one.at - began > 10 and one.status.get("progress", {}).get("bytesDone", 0) < pull.image.layer_bytes * 0.95
     ]
     assert late, "nothing was written while it downloaded, after 10 s"
-    print(f"{engine_name}: bytesPerSecond after 10 s: {late}")
+    measured(f"registry of 1 MB/s, {engine_name}: bytesPerSecond after 10 s {late}")
     # The middle one: a machine busy with other things holds the registry to less for a moment.
     assert statistics.median(late) == pytest.approx(RATE, rel=0.15)
 
@@ -152,7 +155,7 @@ def test_the_stages_of_a_pull(slow_pulls: dict[str, Transfer], engine_name: str)
 @pytest.mark.feature("progress.throttled")
 @both_engines
 def test_a_large_pull_shows_its_way_and_spares_the_api_server(
-    large_pulls: dict[str, Transfer], engine_name: str,
+    large_pulls: dict[str, Transfer], engine_name: str, measured: Measured,
 ) -> None:
     """200 MB show at least five rising percentages, add up, and are written at most once in two seconds."""
     pull = large_pulls[engine_name]
@@ -164,12 +167,13 @@ def test_a_large_pull_shows_its_way_and_spares_the_api_server(
     assert pull.progress[-1]["bytesTotal"] == pytest.approx(pull.image.layer_bytes, rel=0.02)
     assert pull.progress[-1]["bytesDone"] == pytest.approx(LARGE, rel=0.02)
     written = [one.at for one in running]
-    pauses = [later - earlier for earlier, later in zip(written, written[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(written)]
     assert min(pauses) >= REPORT_SECONDS - JITTER_SECONDS
     seconds = pull.seen[-1].at - pull.seen[0].at
     writes = len(pull.seen) - 1
     assert writes <= seconds / REPORT_SECONDS + 2, "the create aside: the reports, and the end"
-    print(f"{engine_name}: {seconds:.1f} s, {writes} writes, shortest pause {min(pauses):.2f} s, percent {percentages}")
+    way = f"{writes} writes in {seconds:.1f} s, shortest pause {min(pauses):.2f} s, percent {percentages}"
+    measured(f"200 MB through a throttled registry, {engine_name}: {way}")
 
 
 def _has_moved(body: Body) -> bool:
@@ -243,7 +247,7 @@ def test_the_stages_of_a_push_and_of_a_tag(
 ) -> None:
     """A push shows its upload and ends Complete at 100 %; a tag ends Complete."""
     image = make_image(layers=[12_000_000, 12_000_000, 1_000])  # more than the buffers of a loopback connection
-    gate = make_gate(cluster.registry_target, bytes_per_second=3 * RATE)
+    gate = make_gate(cluster.registry_target, bytes_per_second=4 * RATE)
     engine.daemon.pull(image.reference)
     target = f"{gate.address}/{image.repository}:1"
     tag = objects.run(IMAGE_TAG, "app", {"source": image.reference, "target": target, "daemonName": engine.name})

@@ -45,7 +45,7 @@ def _has_failed(body: Body) -> bool:
 def test_what_may_pass_is_tried_again(
     objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
 ) -> None:
-    """A 503, a reset and a timeout wait with reason and time, and succeed later; the failed attempt stays in history."""
+    """A 503, a reset and a timeout wait with reason and time, and succeed later; history keeps the failed attempt."""
     gates = {}
     for name, (fault, _) in FAULTS.items():
         image = make_image()

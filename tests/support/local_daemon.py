@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ class LocalDaemon:
         with self.client() as client:
             repository, _, tag = reference.rpartition(":")
             client.pull(repository, tag=tag)
-            return dict(client.inspect_image(reference))
+            return _inspected(client, reference)
 
     def push(self, reference: str) -> None:
         """Push a tag anonymously."""
@@ -49,7 +49,7 @@ class LocalDaemon:
         """Return what the Engine says of an image; None if it has none."""
         with self.client() as client:
             try:
-                return dict(client.inspect_image(reference))
+                return _inspected(client, reference)
             except ImageNotFound:
                 return None
 
@@ -77,7 +77,7 @@ class LocalDaemon:
         repository, _, tag = reference.rpartition(":")
         with self.client() as client:
             client.import_image_from_data(archive.getvalue(), repository=repository, tag=tag)
-            return str(client.inspect_image(reference)["Id"])
+            return str(_inspected(client, reference)["Id"])
 
     def remove(self, reference: str) -> None:
         """Remove a reference, if it is there."""
@@ -86,3 +86,8 @@ class LocalDaemon:
                 client.remove_image(reference, force=True)
             except ImageNotFound:
                 return
+
+
+def _inspected(client: docker.APIClient, reference: str) -> dict[str, Any]:
+    inspect: Callable[[str], dict[str, Any]] = client.inspect_image
+    return inspect(reference)

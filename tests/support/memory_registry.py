@@ -68,6 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, {})
         return self._answer(200, {"Content-Type": media_type}, found)
 
+    def do_HEAD(self) -> None:
+        """Say whether there is a manifest or a blob."""
+        self.do_GET()
+
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -83,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers | {"Content-Length": str(len(content))}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
 class _Server(ThreadingHTTPServer):

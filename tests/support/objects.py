@@ -47,7 +47,7 @@ class Objects:
         """Read an object."""
         return self._sent("GET", self.path(kind, name))
 
-    def list(self, kind: Kind) -> list[Body]:
+    def all(self, kind: Kind) -> list[Body]:
         """Read all objects of a kind."""
         return list(self._sent("GET", self.path(kind))["items"])
 
@@ -58,6 +58,10 @@ class Objects:
     def delete(self, kind: Kind, name: str) -> None:
         """Delete an object."""
         self._sent("DELETE", self.path(kind, name))
+
+    def delete_all(self, kind: Kind) -> None:
+        """Delete all objects of a kind."""
+        self._sent("DELETE", self.path(kind))
 
     def wait_gone(self, kind: Kind, name: str) -> None:
         """Return when there is no object of this name.

@@ -35,7 +35,7 @@ class OperatorProcess:
     log: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    _process: "subprocess.Popen[bytes] | None" = None
+    _process: subprocess.Popen[bytes] | None = None
     _output: IO[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> None:
@@ -78,6 +78,12 @@ class OperatorProcess:
     def read(self, page: str) -> str:
         """Return what a page of the health server says."""
         return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=5).text
+
+    @property
+    def pid(self) -> int:
+        """The running process."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End it as a crash would."""

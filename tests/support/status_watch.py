@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
+import requests
+
 from imageops.api.kinds import Kind
 from tests.support.objects import WAIT_SECONDS, Objects
 
@@ -36,8 +38,11 @@ class StatusWatch:
 
     def __init__(self, objects: Objects, kind: Kind) -> None:
         """Begin with what comes after this moment."""
-        version = objects.api.request("GET", objects.path(kind)).body["metadata"]["resourceVersion"]
-        self._response = objects.api.stream(objects.path(kind), watch="true", resourceVersion=version)
+        self._objects = objects
+        self._path = objects.path(kind)
+        self._version: str = objects.api.request("GET", self._path).body["metadata"]["resourceVersion"]
+        self._response = self._opened()
+        self._closing = False
         self._seen: list[Seen] = []
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, name="status-watch", daemon=True)
@@ -49,6 +54,7 @@ class StatusWatch:
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
+        self._closing = True
         connection = getattr(self._response.raw, "connection", None)
         if connection is not None and connection.sock is not None:
             with contextlib.suppress(OSError):
@@ -61,10 +67,6 @@ class StatusWatch:
         """Return the states so far of one object, or of all, in order."""
         with self._changed:
             return [one for one in self._seen if name in {None, one.name}]
-
-    def statuses(self, name: str) -> list[Body]:
-        """Return the statuses of one object so far, in order."""
-        return [one.status for one in self.seen(name)]
 
     def wait_for(self, body: Body) -> list[Seen]:
         """Return the states of an object up to this one, which was read from the API server.
@@ -81,12 +83,27 @@ class StatusWatch:
                     return mine
                 assert self._changed.wait(max(0.0, deadline - time.monotonic())), f"no such state of {metadata['name']}"
 
+    def _opened(self) -> requests.Response:
+        return self._objects.api.stream(self._path, watch="true", resourceVersion=self._version)
+
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by __exit__
-            for line in self._response.iter_lines():
-                event = json.loads(line)
-                if event["type"] not in {"ADDED", "MODIFIED"}:
-                    continue
-                with self._changed:
-                    self._seen.append(Seen(time.monotonic(), event["object"]["metadata"]["name"], event["object"]))
-                    self._changed.notify_all()
+        try:
+            while not self._closing:
+                for line in self._response.iter_lines():
+                    self._take(json.loads(line))
+                if not self._closing:
+                    # The API server ends a watch that falls behind; it tells the rest from where that one ended.
+                    self._response = self._opened()
+        except (OSError, ValueError, AttributeError):  # what a response closed from another thread may raise
+            if not self._closing:
+                raise
+
+    def _take(self, event: Body) -> None:
+        assert event["type"] != "ERROR", event
+        body = event["object"]
+        self._version = body["metadata"]["resourceVersion"]
+        if event["type"] == "DELETED":
+            return
+        with self._changed:
+            self._seen.append(Seen(time.monotonic(), body["metadata"]["name"], body))
+            self._changed.notify_all()

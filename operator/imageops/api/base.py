@@ -72,12 +72,15 @@ class StatusModel(ApiModel):
     model_config = ConfigDict(extra="ignore")
 
 
+_SECONDS_LENGTH = len("2026-01-02T03:04:05")
+
+
 def _in_whole_utc_seconds(value: datetime) -> datetime:
     return value.astimezone(UTC).replace(microsecond=0)
 
 
 def _as_rfc3339(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{value.isoformat()[:_SECONDS_LENGTH]}Z"  # a tenth of what strftime takes, a dozen times a status
 
 
 Time = Annotated[

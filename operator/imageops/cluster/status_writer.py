@@ -159,8 +159,8 @@ class StatusWriter:
         try:
             while lane.latest is not None:
                 pause = lane.last_report + REPORT_PERIOD_SECONDS - time.monotonic()
-                await asyncio.sleep(max(0.0, pause, _retry_delay(failures)))
-                await asyncio.sleep(self._budget.wait())
+                await _pause(max(pause, _retry_delay(failures)))
+                await _pause(self._budget.wait())
                 async with lane.lock:
                     status = lane.take()
                     if status is None:
@@ -201,6 +201,12 @@ class StatusWriter:
         self._counted(key, "refused")
         logger.error("the API server refused a status of %s: %s", key, error)
         return RefusedError(str(key))
+
+
+async def _pause(seconds: float) -> None:
+    """Wait; where there is nothing to wait for, spare the event loop a turn."""
+    if seconds > 0:
+        await asyncio.sleep(seconds)
 
 
 def _retry_delay(failures: int) -> float:

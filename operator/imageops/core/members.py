@@ -92,13 +92,14 @@ def history(members: Sequence[Member], before: Sequence[ToolExecution], *, limit
     """Return the newest tool executions, oldest first."""
     found = [_execution(one, entry) for one in members for entry in one.status.history if entry.completion_time]
     gone = _of_others(before, members)
-    newest = sorted((*gone, *found), key=_moment)
+    # Times are whole seconds: within one, what is gone was there before what is present.
+    newest = sorted((*gone, *sorted(found, key=_place)), key=lambda done: done.start_time)
     return tuple(newest[len(newest) - limit :]) if len(newest) > limit else tuple(newest)
 
 
-def _moment(done: ToolExecution) -> tuple[datetime, int, str, int]:
-    """Order executions by time; within one second as they follow from each other."""
-    return done.start_time, _ORDER.index(done.operation_ref.kind), done.operation_ref.name, done.attempt
+def _place(done: ToolExecution) -> tuple[int, str, int]:
+    """Order executions of one second as they follow from each other."""
+    return _ORDER.index(done.operation_ref.kind), done.operation_ref.name, done.attempt
 
 
 def statistics(members: Sequence[Member]) -> Statistics | None:

@@ -223,7 +223,9 @@ class _Turn(OperationTurn):
         self.effects.append(StartAttempt(run=run, number=number))
 
     def refused_by(self, parent: Parent) -> Reason | None:
-        if parent.closed and self.begun_by is not None:
+        error = self.status.error
+        joins = self.begun_by is not None or (error is not None and error.reason == Reason.SESSION_NOT_FOUND)
+        if parent.closed and joins:
             return Reason.SESSION_CLOSED
         return Reason.SESSION_LIMIT_EXCEEDED if parent.over_limit and not self.status.attempts else None
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from imageops.api.errors import OperationError
 from imageops.api.quantity import parse_quantity
 from imageops.api.reasons import Reason
-from imageops.api.session import LocalImages, SessionSpec
+from imageops.api.session import LocalImages, SessionLimits, SessionSpec
 from imageops.api.session_status import RUNS_LENGTH, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
 from imageops.core import members as summary
@@ -24,7 +24,7 @@ from imageops.core.operation import Parent
 from imageops.core.plan import Naming, kinds_of
 from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import Subject, Turn, finished, run_trigger
-from imageops.core.steps import SKIPPED, Board, is_lost, is_running
+from imageops.core.steps import SKIPPED, Board, is_lost, is_running, names_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class _Turn(Turn[SessionStatus]):
     def members(self, spec: SessionSpec) -> Sequence[Member]:
         """Return the operations that belong to this run: the steps' own, or all that joined."""
         if not spec.steps:
-            return self.session.members
+            return [one for one in self.session.members if one.reason != Reason.SESSION_CLOSED]
         names = self.board(spec).names()
         return [one for one in self.session.members if (one.kind, one.name) in names]
 
@@ -181,7 +181,7 @@ class _Turn(Turn[SessionStatus]):
             self.end(State.SUCCEEDED, Reason.DRY_RUN_PASSED if spec.dry_run else Reason.COMPLETED, _tally(rows))
 
     def advance_open(self, spec: SessionSpec, stopping: Reason | None) -> None:
-        members = self.session.members
+        members = self.members(spec)
         busy = any(not one.finished for one in members)
         if busy:
             self.show_state(spec, stopping, None)
@@ -297,9 +297,9 @@ class _Turn(Turn[SessionStatus]):
 
 
 def deadline_of(spec: SessionSpec, status: SessionStatus) -> datetime | None:
-    """Return when a run has to be over; a suspended one has no deadline, its time starts anew when it comes back."""
+    """Return when a run in progress has to be over; the time of a suspended one starts anew when it comes back."""
     suspended = spec.suspend or status.phase == Phase.SUSPENDED
-    if spec.active_deadline_seconds is None or status.start_time is None or suspended:
+    if spec.active_deadline_seconds is None or status.start_time is None or suspended or finished(status):
         return None
     return status.start_time + timedelta(seconds=spec.active_deadline_seconds)
 
@@ -328,7 +328,7 @@ def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
         cancel=stop_reason(spec, status, now=now) is not None,
         suspend=spec.suspend,
         closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),
-        over_limit=_over_limit(spec, [one for one in session.members if one.finished]),
+        over_limit=spec.limits is not None and _over_limit(spec.limits, _ended_in_run(session, spec)),
         remove_image=owned is not None and owned in _unused(session, spec),
     )
 
@@ -355,10 +355,14 @@ def assumed(members: Iterable[Member]) -> frozenset[str]:
     return frozenset(one.status.reference for one in members if one.finished and one.status.reference is not None)
 
 
-def _over_limit(spec: SessionSpec, ended: Sequence[Member]) -> bool:
-    limits = spec.limits
-    if limits is None:
-        return False
+def _ended_in_run(session: Session, spec: SessionSpec) -> list[Member]:
+    """Return the operations that have finished; those of a former run's steps may still be on their way out."""
+    rows = {row.name: row for row in session.status.steps}
+    own = names_of(spec, naming_of(session, session.status), rows)
+    return [one for one in session.members if one.finished and (not one.owned or (one.kind, one.name) in own)]
+
+
+def _over_limit(limits: SessionLimits, ended: Sequence[Member]) -> bool:
     if limits.operations is not None and len(ended) >= limits.operations:
         return True
     return limits.transfer_size is not None and summary.transferred(ended) >= parse_quantity(limits.transfer_size)

@@ -48,11 +48,7 @@ class Board:
 
     def names(self) -> set[tuple[str, str]]:
         """Return kind and name of every operation that has a place in this run."""
-        return {
-            (kind, self.naming.name(step.name, kind, self._attempt(step)))
-            for step in self.spec.steps
-            for kind in kinds_of(step)
-        }
+        return names_of(self.spec, self.naming, self.rows)
 
     def _attempt(self, step: Step) -> int:
         row = self.rows.get(step.name)
@@ -185,6 +181,16 @@ class Board:
 
     def _ended(self, row: StepStatus, phase: str, reason: str) -> StepStatus:
         return row.model_copy(update={"phase": str(phase), "reason": reason, "completion_time": self.now})
+
+
+def names_of(spec: SessionSpec, naming: Naming, rows: Mapping[str, StepStatus]) -> set[tuple[str, str]]:
+    """Return kind and name of every operation that the steps have at their present tries."""
+    present = {name: row.operation_ref for name, row in rows.items()}
+    return {
+        (kind, naming.name(step.name, kind, naming.attempt(step, present.get(step.name))))
+        for step in spec.steps
+        for kind in kinds_of(step)
+    }
 
 
 def is_running(row: StepStatus) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION_LABEL, Kind
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION, SESSION_LABEL, Kind
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
@@ -176,6 +176,9 @@ class Controller:
         self._store.add(entry)
         self.wake(entry)
         self._wake_session(entry)
+        if kind is SESSION:  # some may have come before it
+            for member in self._store.members(entry):
+                self.wake(member)
         return entry
 
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:

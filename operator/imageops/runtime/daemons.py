@@ -76,12 +76,15 @@ class Daemons:
         """Tell whether a daemon is known not to answer; `returned` will tell when it does."""
         return (name or self.default) in self._away
 
-    def arrived(self, name: str | None, uid: str) -> frozenset[Reason]:
-        """Return the reasons for which an object need not wait any longer."""
+    def arrived(self, name: str | None, uid: str, *, asked: bool) -> frozenset[Reason]:
+        """Return the reasons for which an object need not wait any longer.
+
+        Queues end with their process: one that waited in a former one and has not `asked` in this one asks at once.
+        """
         present = set()
         if self.is_up(name):
             present.add(Reason.DAEMON_UNAVAILABLE)
-        if self.daemon(name).transfers.has_place(uid):
+        if not asked or self.daemon(name).transfers.has_place(uid):
             present.add(Reason.THROTTLED)
         return frozenset(present)
 

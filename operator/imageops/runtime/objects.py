@@ -80,6 +80,8 @@ class Entry:
     dirty: bool = False
     gone: bool = False
     worker: "asyncio.Task[None] | None" = None
+    asked: bool = False
+    """Whether this process has begun an attempt for it, so that it stands in a queue if it has to wait for a place."""
     looked_at: datetime | None = None
     """When this process first saw it, or looked last whether its image still is what it was."""
     children_listed: bool = False

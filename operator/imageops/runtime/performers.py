@@ -82,7 +82,7 @@ class OperationPerformer:
             kind=entry.key.kind.kind,
             spec=spec,
             references=reading.references,
-            arrived=self.daemons.arrived(spec.daemon_name, entry.key.uid) if configured else frozenset(),
+            arrived=self._arrived(entry, parent) if configured else frozenset(),
             daemon_away=configured and self.daemons.is_away(spec.daemon_name),
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
@@ -100,6 +100,7 @@ class OperationPerformer:
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
         """Begin an attempt."""
         spec: OperationSpec = entry.spec
+        entry.asked = True
         tool, arguments = self._tool(entry, spec, effect.purpose)
         if effect.purpose is not Purpose.RUN:
             entry.looked_at = now
@@ -154,6 +155,11 @@ class OperationPerformer:
         others = [one for one in self.store.members(session) if one is not entry] if bounded else []
         owned = entry.key.name if session.key.uid in entry.reading.owners else None
         return demands(session_of(session, others), owned=owned, now=now)
+
+    def _arrived(self, entry: Entry, parent: Parent | None) -> frozenset[Reason]:
+        """Return the reasons for which an operation need not wait any longer."""
+        present = self.daemons.arrived(entry.spec.daemon_name, entry.key.uid, asked=entry.asked)
+        return present if parent is None or parent.missing else present | {Reason.SESSION_NOT_FOUND}
 
     def _assumed(self, entry: Entry) -> frozenset[str]:
         session = self.store.session_of(entry)

@@ -7,6 +7,7 @@ from typing import Self
 DEFAULT_DAEMON = "default"
 DEFAULT_MAX_TRANSFERS = 6
 DEFAULT_REGISTRY_RATE = 50
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(ValueError):
@@ -45,15 +46,18 @@ class Settings:
         if default not in daemons:
             raise SettingsError(f"IMAGEOPS_DEFAULT_DAEMON={default} is not among the daemons {', '.join(daemons)}")
         port = environment.get("IMAGEOPS_HEALTH_PORT", "8080")
-        if not port.isdigit() or int(port) > 65535:
+        if not port.isdecimal() or int(port) > 65535:
             raise SettingsError(f"IMAGEOPS_HEALTH_PORT={port} is not a port")
+        level = environment.get("IMAGEOPS_LOG_LEVEL", "INFO").upper()
+        if level not in LOG_LEVELS:
+            raise SettingsError(f"IMAGEOPS_LOG_LEVEL={level} is not one of {', '.join(LOG_LEVELS)}")
         return cls(
             daemons=daemons,
             default_daemon=default,
             kubeconfig=environment.get("KUBECONFIG"),
             health_host=environment.get("IMAGEOPS_HEALTH_HOST", "0.0.0.0"),  # noqa: S104 - probes come from the node
             health_port=int(port),
-            log_level=environment.get("IMAGEOPS_LOG_LEVEL", "INFO").upper(),
+            log_level=level,
             max_transfers=_positive(environment, "IMAGEOPS_MAX_TRANSFERS", DEFAULT_MAX_TRANSFERS),
             registry_rate=_positive(environment, "IMAGEOPS_REGISTRY_RATE", DEFAULT_REGISTRY_RATE),
         )
@@ -61,7 +65,7 @@ class Settings:
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, str(default))
-    if not text.isdigit() or not int(text):
+    if not text.isdecimal() or not int(text):
         raise SettingsError(f"{name}={text} is not a whole number above 0")
     return int(text)
 

@@ -133,7 +133,11 @@ class PullTool:
         self.daemon.transfers.refuse_the_waiting(self.requester)
         auth = await known_auth(self.credentials, arguments.reference.host, context)
         key = (str(arguments.reference), arguments.platform, auth)
-        place = None if self.daemon.pulls.is_running(key) else self.daemon.transfers.take(self.requester)
+        place = None
+        if self.daemon.pulls.is_running(key):
+            self.daemon.transfers.withdraw(self.requester.uid)  # the place that may be reserved for it is not needed
+        else:
+            place = self.daemon.transfers.take(self.requester)
 
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:

@@ -1,0 +1,87 @@
+# Every target that people use has a line of help behind ##; `make` alone shows them.
+
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := operator devcluster demo bench tests
+GENERATED := crds docs/reference docs/features.md
+UV_VERSION := 0.13.8
+
+.DEFAULT_GOAL := help
+.PHONY: help init lock fmt lint type unit integration test coverage-report bench demo up run down generate check features
+.NOTPARALLEL:
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+init: $(STAMP) ## Make .venv and install what requirements.lock pins, hashes checked
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: init ## Resolve the dependencies of pyproject.toml anew into requirements.lock
+	$(BIN)/pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--python-version 3.11 --extra dev --output-file requirements.lock pyproject.toml
+
+fmt: init ## Format, and mend what the linter can mend by itself
+	$(BIN)/ruff check --fix --quiet $(CODE)
+	$(BIN)/ruff format --quiet $(CODE)
+
+lint: init ## Look for faults of style and format
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check --quiet $(CODE)
+
+type: init ## Check types, strictly
+	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases tests
+
+unit: init ## Run the unit tests; they need no service
+	$(BIN)/pytest tests/unit
+
+integration: init ## Run the integration tests on real parts; brings the cluster up for as long as they run
+	$(BIN)/python -m devcluster during $(BIN)/pytest tests/integration
+
+test: init ## Run all tests and report their coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
+	@$(MAKE) --no-print-directory coverage-report
+
+coverage-report: init ## Show what the last `make test` covered, the operator's own process included
+	$(BIN)/coverage combine --quiet --append
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='operator/imageops/core/*' --fail-under=95
+
+bench: init ## Measure tracking overhead and the latency of short operations
+	$(BIN)/python -m bench
+
+demo: init ## Promote an image between two registries, and prove that it arrived bit for bit
+	@$(BIN)/python -m demo
+
+up: init ## Start the development cluster and write .dev/env
+	$(BIN)/python -m devcluster up
+
+run: up ## Run the operator in the foreground against the development cluster
+	$(BIN)/python -m devcluster install
+	$(BIN)/python -m devcluster run
+
+down: init ## End exactly what `make up` started
+	$(BIN)/python -m devcluster down
+
+generate: init ## Write the CRDs and reference pages from the models, and the table of features from the tests
+	$(BIN)/python -m imageops.api.crdgen --write crds
+	$(BIN)/python -m imageops.api.docgen --write docs/reference
+	$(BIN)/python -m tests.support.features --write
+
+check: lint type generate ## Lint, check types, and demand that generated files are committed as generated
+	git diff --exit-code -- $(GENERATED)
+	@test -z "$$(git ls-files --others --exclude-standard -- $(GENERATED))" || { echo "generated files are not committed"; exit 1; }
+
+features: init ## List every row of docs/features.md with its tests, and the rows that have none
+	@$(BIN)/python -m tests.support.features

@@ -1,0 +1,112 @@
+"""Measure what it costs the operator to track one progress update, with neither network nor daemon.
+
+The parts are the operator's own: the Engine's stream reader, the tracker, Controller, `core.decide`, StatusWriter, the
+API client down to the encoded body, and kopf with our handlers for the echo. `bench.offline` takes the socket away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+
+from bench.figures import Figure, Goal
+from bench.offline import OfflineOperator, Stopwatch
+from imageops.cluster import status_writer
+from imageops.core.progress import ProgressTracker
+from imageops.engine.stream import StreamRecord, read_records
+from imageops.engine.transfers import PullOutcome
+
+LAYERS = 20
+"""Layers of the image; more than most have."""
+_LAYER_BYTES = 200_000_000
+_RECORDS_BETWEEN = 40
+"""Records merged into each written update: what a lively stream says in two seconds."""
+_WARM_UP = 500
+_COALESCED_GOAL = Goal(percentile=95, limit=15)
+_WRITTEN_GOAL = Goal(percentile=95, limit=300)
+
+
+def coalesced(count: int) -> Figure:
+    """Measure one record on its way from the stream's bytes into the tracker, merged with what is there."""
+    tracker, outcome, watch = ProgressTracker(), PullOutcome(), Stopwatch()
+    stream = read_records(_lines(_WARM_UP + count))
+    samples = []
+    for _ in range(_WARM_UP + count):
+        watch.start()
+        _take(next(stream), tracker, outcome)
+        samples.append(watch.stop())
+    return Figure(
+        "coalesced update",
+        "µs",
+        samples[_WARM_UP:],
+        "one line of the stream split off, decoded, reduced to a layer record, judged, and merged into the tracker",
+        _COALESCED_GOAL,
+    )
+
+
+def written(count: int) -> tuple[Figure, Figure]:
+    """Measure one update on its way from a record to the encoded patch, and then the echo of that write."""
+    return asyncio.run(_written(count))
+
+
+async def _written(count: int) -> tuple[Figure, Figure]:
+    # Both limits delay writes and cost nothing else; without them 5,000 updates of one object take seconds, not hours.
+    status_writer.REPORT_PERIOD_SECONDS, status_writer.REPORTS_PER_SECOND = 0.0, 1e9
+    stream, updates, echoes = read_records(_lines((_WARM_UP + count) * _RECORDS_BETWEEN)), [], []
+    async with OfflineOperator.running() as operator:
+        tracker, outcome = operator.attempt.tracker, PullOutcome()
+        for _ in range(_WARM_UP + count):
+            for _ in range(_RECORDS_BETWEEN - 1):
+                _take(next(stream), tracker, outcome)
+            operator.watch.start()
+            _take(next(stream), tracker, outcome)
+            await operator.write()
+            update = operator.watch.stop()
+            event = operator.echo()
+            operator.watch.start()
+            await operator.observe(event)
+            echo = operator.watch.stop()
+            updates.append(update + echo)
+            echoes.append(echo)
+    return (
+        Figure(
+            "written update",
+            "µs",
+            updates[_WARM_UP:],
+            "one record as above, the Controller's turn with snapshot and decision, the status as JSON, the patch"
+            " encoded by the API client, its answer decoded and taken in, and the echo; not HTTP, TLS and the wait",
+            _WRITTEN_GOAL,
+        ),
+        Figure(
+            "  of which the echo",
+            "µs",
+            echoes[_WARM_UP:],
+            "the watch event decoded, kopf's processing of it, our handler, the Controller's look at it",
+        ),
+    )
+
+
+def _take(record: StreamRecord, tracker: ProgressTracker, outcome: PullOutcome) -> None:
+    """Do with a record what a running pull does."""
+    if record.layer is not None:
+        tracker.record(record.layer, time.monotonic())
+    outcome.take(record)
+
+
+def _lines(count: int) -> Sequence[bytes]:
+    """Return so many lines of a pull's stream as Engine 29 sends them: the layers in turn, each growing."""
+    step = _LAYER_BYTES // (count // LAYERS + 2)
+    return [
+        json.dumps(
+            {
+                "status": "Downloading",
+                "progressDetail": {"current": (number // LAYERS + 1) * step, "total": _LAYER_BYTES},
+                "progress": "[=========>                                         ]  38.4MB/200MB",
+                "id": f"{number % LAYERS:012x}",
+            }
+        ).encode()
+        + b"\r\n"
+        for number in range(count)
+    ]

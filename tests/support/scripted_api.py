@@ -1,0 +1,119 @@
+"""An API server in memory: objects by path, the rules of JSON patch, uids and versions, and failures by script."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from imageops.cluster.api_server import ApiError, ApiUnreachableError
+
+Body = dict[str, Any]
+
+
+def api_error(code: int, reason: str = "", *, caused: bool = False, retry_after: float | None = None) -> ApiError:
+    """Make an answer of refusal."""
+    return ApiError(request="TEST /", code=code, reason=reason, caused=caused, retry_after=retry_after)
+
+
+def unreachable() -> ApiError:
+    """Make the lack of an answer."""
+    return ApiUnreachableError(request="TEST /")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came in."""
+
+    method: str
+    path: str
+    body: Any
+    at: float
+    """Time of the loop."""
+
+
+@dataclass(slots=True)
+class ScriptedApi:
+    """The API server."""
+
+    objects: dict[str, Body] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    script: list[ApiError | None] = field(default_factory=list)
+    """What becomes of the next requests that change something, oldest first; None = they are served."""
+    delay: float = 0.0
+    """Seconds each answer takes."""
+    watch: Callable[[str, Body], None] = lambda _event, _body: None
+    """Told of every change, as a watch would be."""
+    _numbers: count[int] = field(default_factory=lambda: count(1))
+
+    def put(self, path: str, body: Body) -> Body:
+        """Store an object as it is, as somebody else would; uid and version are given if it has none."""
+        metadata = body.setdefault("metadata", {})
+        known = self.objects.get(path)
+        metadata.setdefault("name", path.rpartition("/")[2])
+        metadata.setdefault("namespace", "team")
+        metadata.setdefault("generation", 1)
+        metadata.setdefault("uid", known["metadata"]["uid"] if known else f"uid-{next(self._numbers)}")
+        metadata["resourceVersion"] = str(next(self._numbers) + 1000)
+        self.objects[path] = body
+        self.watch("MODIFIED" if known else "ADDED", copy.deepcopy(body))
+        return copy.deepcopy(body)
+
+    def of(self, method: str) -> list[Request]:
+        """Return the requests of one method."""
+        return [request for request in self.requests if request.method == method]
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Body:
+        """Read an object, or the objects below a path."""
+        await self._called("GET", path, query, scripted=False)
+        if path in self.objects:
+            return copy.deepcopy(self.objects[path])
+        below = [body for known, body in self.objects.items() if known.rpartition("/")[0] == path]
+        if query is not None:
+            return {"items": copy.deepcopy(below)}
+        raise api_error(404, "NotFound")
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Body:
+        """Create an object."""
+        await self._called("POST", path, body)
+        place = f"{path}/{body['metadata']['name']}"
+        if place in self.objects:
+            raise api_error(409, "AlreadyExists")
+        return self.put(place, copy.deepcopy(dict(body)))
+
+    async def patch(self, path: str, operations: list[Body]) -> Body:
+        """Apply a JSON patch."""
+        await self._called("PATCH", path, operations)
+        place = path.removesuffix("/status")
+        if place not in self.objects:
+            raise api_error(404, "NotFound")
+        body = copy.deepcopy(self.objects[place])
+        for operation in operations:
+            parent, _, key = operation["path"].rpartition("/")
+            target = body
+            for part in parent.split("/")[1:]:
+                target = target[part]
+            if operation["op"] == "test":
+                if target.get(key) != operation["value"]:
+                    raise api_error(422, "Invalid")
+            else:
+                target[key] = operation["value"]
+        return self.put(place, body)
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete an object."""
+        await self._called("DELETE", path, uid)
+        known = self.objects.get(path)
+        if known is not None and known["metadata"]["uid"] == uid:
+            del self.objects[path]
+            self.watch("DELETED", known)
+
+    async def _called(self, method: str, path: str, body: Any, *, scripted: bool = True) -> None:
+        self.requests.append(Request(method, path, copy.deepcopy(body), asyncio.get_running_loop().time()))
+        outcome = self.script.pop(0) if scripted and self.script else None
+        await asyncio.sleep(self.delay)
+        if outcome is not None:
+            raise outcome

@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from imageops.api.errors import OperationError
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION
+from imageops.api.reasons import Reason
+from imageops.cluster import status_writer
+from tests.support.builders import DIGEST, OTHER_DIGEST, OTHER_ID, promote_step, pull_step
+from tests.support.operator_bench import OperatorBench, play, settle
+from tests.support.recording_engine import RecordingEngine, local, remote
+from tests.support.scripted_api import api_error, unreachable
+from tests.support.virtual_time import monotonic
+
+REF = "registry.example/app:1"
+SPEC = {"image": REF}
+
+
+@pytest.fixture(autouse=True)
+def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_writer, "time", SimpleNamespace(monotonic=monotonic))
+
+
+def bench(**registry: str) -> OperatorBench:
+    """Make a bench whose registry has the image, and further ones by name."""
+    images = {REF: remote()} | {name: remote(digest) for name, digest in registry.items()}
+    return OperatorBench(engine=RecordingEngine(registry=images))
+
+
+def test_a_short_operation_is_one_write_and_one_event() -> None:
+    """The last status alone is written, and every part of it is there."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle()
+
+    mine = play(story, bench())
+    status = mine.status(IMAGE_PULL, "app")
+    assert (status["phase"], status["run"], status["image"]["digest"]) == ("Succeeded", 1, DIGEST)
+    assert (len(mine.writes(IMAGE_PULL, "app")), mine.events) == (1, [("app", "Pulled")])
+    assert mine.count("imageops_operations_total", kind="ImagePull", result="succeeded", reason="Pulled") == 1
+    assert mine.count("imageops_operations_running", kind="ImagePull") == 0
+    assert mine.count("imageops_bytes_total", direction="pull") == 1000
+    assert mine.count("imageops_status_patch_total", kind="ImagePull", result="ok") == 1
+    assert mine.count("imageops_operation_duration_seconds_count", kind="ImagePull", result="succeeded") == 1
+
+
+def test_a_long_operation_shows_its_progress_at_most_every_two_seconds() -> None:
+    """And ends with what it came to."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(20.0)
+        assert mine.status(IMAGE_PULL, "app")["progress"]["percent"] == 50
+        assert mine.count("imageops_operations_running", kind="ImagePull") == 1
+        mine.engine.gate.set()
+        await settle()
+
+    mine = play(story, bench())
+    writes = mine.writes(IMAGE_PULL, "app")
+    times = [write.at for write in writes[:-1]]
+    assert 2 <= len(writes) <= 12
+    assert all(later - earlier >= 2.0 for earlier, later in zip(times, times[1:], strict=False))
+    assert mine.status(IMAGE_PULL, "app")["progress"]["stage"] == "Complete"
+
+
+@pytest.mark.feature("retry.limit")
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_lasting_error_is_tried_as_often_as_allowed(*, restarts: bool) -> None:
+    """Also by a new process each time."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.failures["distribution"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
+        mine.apply(IMAGE_PULL, "app", SPEC | {"backoffLimit": 2})
+        for _ in range(10):
+            await settle(6.0)
+            if restarts:
+                await mine.restart()
+
+    mine = play(story, bench())
+    status = mine.status(IMAGE_PULL, "app")
+    assert (status["phase"], status["attempts"], len(mine.engine.seen("distribution"))) == ("Failed", 3, 3)
+    assert {condition["reason"] for condition in status["conditions"]} == {"BackoffLimitExceeded"}
+    assert mine.events[-1] == ("app", "BackoffLimitExceeded")
+
+
+def test_an_attempt_of_a_killed_process_is_taken_up_again() -> None:
+    """Closed as Interrupted, and then made anew."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(5.0)
+        await mine.restart()
+        await settle(5.0)
+        mine.engine.gate.set()
+        await settle()
+
+    mine = play(story, bench())
+    assert [entry["outcome"] for entry in mine.status(IMAGE_PULL, "app")["history"]] == ["Interrupted", "Succeeded"]
+
+
+def test_a_draining_process_writes_its_attempts_as_interrupted() -> None:
+    """Within its time, and starts nothing new."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        for number in range(3):
+            mine.apply(IMAGE_PULL, f"app-{number}", SPEC | {"image": f"{REF}{number}"})
+            mine.engine.registry[f"{REF}{number}"] = remote()
+        await settle(5.0)
+        began = asyncio.get_running_loop().time()
+        await mine.controller.drain(8.0)
+        assert asyncio.get_running_loop().time() - began < 8.0
+        mine.apply(IMAGE_PULL, "late", SPEC)
+        await settle()
+
+    mine = play(story, bench())
+    outcomes = [mine.status(IMAGE_PULL, f"app-{number}") for number in range(3)]
+    assert [status["history"][-1]["outcome"] for status in outcomes if status.get("history")] == ["Interrupted"] * 2
+    assert mine.status(IMAGE_PULL, "late")["attempts"] == 0
+
+
+def test_a_drain_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """The process has to end."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(5.0)
+        mine.api.script = [unreachable()] * 1000
+        await mine.controller.drain(8.0)
+
+    play(story, bench())
+    assert "not everything was written within 8 s" in caplog.text
+
+
+def test_a_change_in_mid_attempt_stops_it_and_runs_anew() -> None:
+    """The end is that of the new image, with the new generation."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(5.0)
+        mine.apply(IMAGE_PULL, "app", {"image": "registry.example/app:2"})
+        mine.engine.gate.set()
+        await settle()
+
+    mine = play(story, bench(**{"registry.example/app:2": OTHER_DIGEST}))
+    status = mine.status(IMAGE_PULL, "app")
+    assert (status["run"], status["observedGeneration"], status["image"]["digest"]) == (2, 2, OTHER_DIGEST)
+    assert [entry["outcome"] for entry in status["history"]] == ["Interrupted", "Succeeded"]
+
+
+def test_a_change_that_comes_before_a_commit_is_decided_on_first() -> None:
+    """A status decided on an older spec is never written over a newer one."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.delay = 1.0
+        mine.engine.failures["distribution"] = OperationError(Reason.AUTH_FAILED)
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(0.5)
+        mine.engine.failures.clear()
+        mine.apply(IMAGE_PULL, "app", SPEC | {"image": "registry.example/app:2"})
+        await settle()
+
+    mine = play(story, bench(**{"registry.example/app:2": OTHER_DIGEST}))
+    status = mine.status(IMAGE_PULL, "app")
+    assert (status["phase"], status["observedGeneration"], status["image"]["digest"]) == ("Succeeded", 2, OTHER_DIGEST)
+    assert mine.count("imageops_status_patch_total", kind="ImagePull", result="stale") >= 1
+
+
+@pytest.mark.parametrize("after", [0.0, 5.0], ids=["at-once", "while-running"])
+def test_a_deleted_object_stops_its_call_and_gets_no_status(after: float) -> None:
+    """Nor does one that is made anew under its name get what was meant for it."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        body = mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(after)
+        await mine.api.delete(mine.path(IMAGE_PULL, "app"), uid=body["metadata"]["uid"])
+        await settle(1.0)
+        mine.apply(IMAGE_PULL, "app", {"image": "registry.example/none:1"})
+        mine.engine.gate.set()
+        await settle()
+        assert len(list(mine.store)) == 1
+
+    mine = play(story, bench())
+    status = mine.status(IMAGE_PULL, "app")
+    assert (status["run"], status["error"]["reason"]) == (1, "ImageNotFound")
+
+
+def test_cancel_ends_the_daemon_call() -> None:
+    """Within moments."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(5.0)
+        mine.apply(IMAGE_PULL, "app", SPEC | {"cancel": True})
+        await settle(1.0)
+        assert mine.status(IMAGE_PULL, "app")["phase"] == "Cancelled"
+
+    play(story, bench())
+
+
+def test_an_attempt_that_is_stopped_before_its_task_began_is_closed() -> None:
+    """It never called the daemon, and the object does not hang."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        [entry] = [*mine.store] or [None]
+        while entry is None or entry.attempt is None:
+            await asyncio.sleep(0)
+            [entry] = [*mine.store] or [None]
+        entry.attempt.stop(Reason.INTERRUPTED)
+        await settle(5.0)
+        mine.engine.gate.set()
+        await settle()
+        assert entry.attempt is None
+
+    mine = play(story, bench())
+    assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
+    assert len(mine.engine.seen("pull")) == 1
+
+
+def test_objects_wait_for_their_daemon_and_go_on_when_it_returns() -> None:
+    """No attempt is used up, and nobody waits for the rest of a pause."""
+
+    async def story(mine: OperatorBench) -> None:
+        away = OperationError(Reason.DAEMON_UNAVAILABLE)
+        mine.engine.failures = {"ping": away, "describe": away}
+        mine.daemons.suspect(None)
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(300.0)
+        waiting = mine.status(IMAGE_PULL, "app")
+        assert (waiting["phase"], waiting["error"]["reason"], waiting.get("attempts", 0)) == (
+            "Pending", "DaemonUnavailable", 0,
+        )
+        mine.engine.failures.clear()
+        await settle(2.0)
+        assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
+
+    play(story, bench())
+
+
+def test_more_transfers_than_places_wait_and_are_served_in_turn() -> None:
+    """Two at a time on this daemon; the others show Throttled."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        for number in range(5):
+            name = f"registry.example/app:n{number}"
+            mine.engine.registry[name] = remote()
+            mine.apply(IMAGE_PULL, f"app-{number}", {"image": name})
+        await settle(5.0)
+        reasons = sorted(mine.status(IMAGE_PULL, f"app-{number}")["conditions"][0]["reason"] for number in range(5))
+        assert reasons == ["Pulling", "Pulling", "Throttled", "Throttled", "Throttled"]
+        mine.engine.gate.set()
+        await settle(10.0)
+        phases = {mine.status(IMAGE_PULL, f"app-{number}")["phase"] for number in range(5)}
+        assert phases == {"Succeeded"}
+
+    play(story, bench())
+
+
+def test_what_a_tag_replaces_is_on_record_before_it_is_moved() -> None:
+    """The commit comes before the call."""
+    engine = RecordingEngine(images={REF: local(REF)})
+    target = "registry.example/app:2"
+    engine.images[target] = local(target, digest=OTHER_DIGEST, image_id=OTHER_ID)
+    mine = OperatorBench(engine=engine)
+    engine.during["tag"] = lambda: records.append(mine.status(IMAGE_TAG, "tag").get("previous"))
+    records: list[Any] = []
+
+    async def story(started: OperatorBench) -> None:
+        started.apply(IMAGE_TAG, "tag", {"source": REF, "target": target, "ifExists": "Replace"})
+        await settle()
+
+    play(story, mine)
+    assert records == [{"id": OTHER_ID, "digest": OTHER_DIGEST}]
+    assert mine.status(IMAGE_TAG, "tag")["phase"] == "Succeeded"
+
+
+def test_a_fault_of_our_own_is_survived(caplog: pytest.LogCaptureFixture) -> None:
+    """The object is looked at again after a pause, also when the API server does not serve it."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.faults[:] = [RuntimeError("oops"), unreachable()]
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(4.0)
+        assert mine.status(IMAGE_PULL, "app") == {}
+        await settle()
+
+    mine = play(story, bench())
+    assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
+    assert mine.count("controller_runtime_reconcile_total", controller="imagepull", result="error") == 2
+    assert "a decision about ImagePull team/app failed" in caplog.text
+
+
+def test_a_status_that_the_api_server_refuses_is_tried_again_later() -> None:
+    """And one whose object has gone meanwhile ends all work for it."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.script = [api_error(422, "Invalid", caused=True), api_error(409, "Conflict")]
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle()
+        assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
+        mine.api.script = [api_error(404)]
+        mine.apply(IMAGE_PULL, "app", SPEC | {"image": "registry.example/none:1"})
+        await settle()
+        assert [entry.gone for entry in mine.store] == [True]
+
+    play(story, bench())
+
+
+# --- Sessions
+
+
+def test_a_promotion_goes_through_to_its_end() -> None:
+    """Its operations are owned by it, labelled, and made one after another."""
+    source, target = "staging.example/ship:1", "prod.example/ship:1"
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(SESSION, "release", {"steps": [promote_step("ship")]})
+        await settle()
+
+    mine = play(story, OperatorBench(engine=RecordingEngine(registry={source: remote()})))
+    status = mine.status(SESSION, "release")
+    assert (status["phase"], status["succeeded"]) == ("Succeeded", 1)
+    assert status["evidence"][0]["digestPreserved"] is True
+    made = [request.body for request in mine.api.of("POST") if "/events" not in request.path]
+    assert [body["kind"] for body in made] == ["ImagePull", "ImageTag", "ImagePush"]
+    for body in made:
+        assert body["metadata"]["labels"] == {"imageops.dev/session": "release"}
+        assert body["metadata"]["ownerReferences"][0]["name"] == "release"
+        assert body["spec"]["sessionRef"] == {"name": "release"}
+    assert mine.engine.registry[target].digest == DIGEST
+
+
+def test_a_restart_in_the_middle_of_a_session_makes_no_second_operation() -> None:
+    """What a former process made is found, whatever it had not written."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(SESSION, "release", {"steps": [pull_step("a"), pull_step("b")]})
+        await settle(1.0)
+        for _ in range(3):
+            await mine.restart()
+            await settle(3.0)
+        mine.engine.gate.set()
+        await settle()
+
+    registry = {f"registry.example/{name}:1": remote() for name in "ab"}
+    mine = play(story, OperatorBench(engine=RecordingEngine(registry=registry)))
+    assert mine.status(SESSION, "release")["phase"] == "Succeeded"
+    made = [request.path for request in mine.api.of("POST") if "/events" not in request.path]
+    assert len(made) == 2
+
+
+def test_a_suspended_session_goes_on_with_all_its_operations() -> None:
+    """They are stopped with it and come back with it."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        spec: dict[str, Any] = {"steps": [pull_step("a"), pull_step("b")], "parallelism": 2}
+        mine.apply(SESSION, "release", spec)
+        await settle(5.0)
+        mine.apply(SESSION, "release", spec | {"suspend": True})
+        await settle(5.0)
+        phases = {entry.status.phase for entry in mine.store}
+        assert phases == {"Suspended"}
+        mine.engine.gate.set()
+        mine.apply(SESSION, "release", spec)
+        await settle(5.0)
+        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
+
+    registry = {f"registry.example/{name}:1": remote() for name in "ab"}
+    play(story, OperatorBench(engine=RecordingEngine(registry=registry)))
+
+
+def test_a_name_that_somebody_else_holds_is_not_adopted() -> None:
+    """Another one is made; what the API server refuses is tried again."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(SESSION, "first", {"steps": [pull_step("a")]})
+        await settle(1.0)
+        [made] = [request for request in mine.api.of("POST") if "/events" not in request.path]
+        name, uid = made.body["metadata"]["name"], made.body["metadata"]["ownerReferences"][0]["uid"]
+        for path in list(mine.api.objects):
+            known = mine.api.objects[path]
+            await mine.api.delete(path, uid=known["metadata"]["uid"])
+        await settle(1.0)
+        mine.apply(IMAGE_PULL, name, SPEC)
+        mine.api.script = [None, api_error(403, "Forbidden")]
+        mine.apply(SESSION, "first", {"steps": [pull_step("a")]}, uid=uid)
+        await settle()
+        assert mine.status(SESSION, "first")["phase"] == "Succeeded"
+        operations = [path for path in mine.api.objects if "/imagepulls/" in path]
+        assert len(operations) == 2
+
+    play(story, bench(**{"registry.example/a:1": DIGEST}))
+
+
+def test_an_operation_waits_for_its_session_and_joins_it() -> None:
+    """By name, as soon as it is there."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(IMAGE_PULL, "app", SPEC | {"sessionRef": {"name": "group"}})
+        await settle(3.0)
+        assert mine.status(IMAGE_PULL, "app")["conditions"][0]["reason"] == "SessionNotFound"
+        mine.apply(SESSION, "group", {})
+        await settle()
+        status = mine.status(SESSION, "group")
+        assert (status["total"], status["succeeded"], status["conditions"][0]["reason"]) == (1, 1, "Open")
+
+    play(story, bench())
+
+
+def test_finished_things_are_deleted_in_their_time() -> None:
+    """With what they own, and an image only behind our finalizer."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(IMAGE_PULL, "app", SPEC | {"ttlSecondsAfterFinished": 30})
+        mine.apply(IMAGE_PULL, "kept", SPEC | {"deletionPolicy": "Delete"})
+        await settle(20.0)
+        body = mine.api.objects[mine.path(IMAGE_PULL, "kept")]
+        assert body["metadata"]["finalizers"] == ["imageops.dev/image"]
+        await settle(20.0)
+        assert mine.path(IMAGE_PULL, "app") not in mine.api.objects
+        mine.apply(IMAGE_PULL, "kept", body["spec"], deletionTimestamp="2026-01-02T03:05:00Z")
+        await settle()
+        assert mine.api.objects[mine.path(IMAGE_PULL, "kept")]["metadata"]["finalizers"] == []
+        assert mine.engine.seen("remove") == [f"remove {REF}"]
+
+    play(story, bench())
+
+
+def test_a_push_after_a_restart_is_recognised_as_done() -> None:
+    """The registry is asked first."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.images[REF] = local(REF)
+        mine.apply(IMAGE_PUSH, "app", SPEC)
+        await settle()
+        assert mine.status(IMAGE_PUSH, "app")["conditions"][0]["reason"] == "AlreadyPushed"
+
+    mine = play(story, bench())
+    assert mine.engine.seen("push") == []

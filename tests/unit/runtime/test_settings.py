@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from imageops.runtime.settings import Settings, SettingsError, parse_daemons
+
+
+def test_nothing_set_is_one_daemon_beside_the_operator() -> None:
+    """In the pod's own ServiceAccount."""
+    settings = Settings.from_environment({})
+    assert settings == Settings(
+        daemons={"default": "unix:///var/run/docker.sock"}, default_daemon="default", kubeconfig=None,
+    )
+    assert (settings.health_port, settings.log_level, settings.max_transfers) == (8080, "INFO", 6)
+
+
+def test_everything_can_be_set() -> None:
+    """The first daemon is the default where none has that name."""
+    settings = Settings.from_environment(
+        {
+            "IMAGEOPS_DAEMONS": "a=unix:///a.sock, b=tcp://b:2376",
+            "KUBECONFIG": "/kube",
+            "IMAGEOPS_HEALTH_HOST": "127.0.0.1",
+            "IMAGEOPS_HEALTH_PORT": "0",
+            "IMAGEOPS_LOG_LEVEL": "debug",
+            "IMAGEOPS_MAX_TRANSFERS": "2",
+            "IMAGEOPS_REGISTRY_RATE": "7",
+            "PATH": "/bin",
+        },
+    )
+    assert settings == Settings(
+        daemons={"a": "unix:///a.sock", "b": "tcp://b:2376"},
+        default_daemon="a",
+        kubeconfig="/kube",
+        health_host="127.0.0.1",
+        health_port=0,
+        log_level="DEBUG",
+        max_transfers=2,
+        registry_rate=7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMAGEOPS_DAEMONS", ""),
+        ("IMAGEOPS_DAEMONS", "a"),
+        ("IMAGEOPS_DAEMONS", "=unix:///a.sock"),
+        ("IMAGEOPS_DAEMONS", "a=/a.sock"),
+        ("IMAGEOPS_DAEMONS", "a=http://a"),
+        ("IMAGEOPS_DAEMONS", "a=unix:///a,"),
+        ("IMAGEOPS_DAEMONS", "a=unix:///a,a=unix:///b"),
+        ("IMAGEOPS_DEFAULT_DAEMON", "elsewhere"),
+        ("IMAGEOPS_HEALTH_PORT", "http"),
+        ("IMAGEOPS_HEALTH_PORT", "-1"),
+        ("IMAGEOPS_HEALTH_PORT", "65536"),
+        ("IMAGEOPS_HEALTH_PORT", "\u00b2"),
+        ("IMAGEOPS_LOG_LEVEL", "chatty"),
+        ("IMAGEOPS_MAX_TRANSFERS", "0"),
+        ("IMAGEOPS_MAX_TRANSFERS", "many"),
+        ("IMAGEOPS_REGISTRY_RATE", "\u00b2"),
+    ],
+)
+def test_a_setting_of_no_use_is_named(name: str, value: str) -> None:
+    """Before anything starts."""
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({name: value})
+
+
+def test_daemons_keep_their_order() -> None:
+    """As they are written."""
+    assert list(parse_daemons("b=tcp://b:1,a=unix:///a")) == ["b", "a"]

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import kopf
+import pytest
+
+from imageops import handlers
+from imageops.api.kinds import IMAGE_PULL, Kind
+from imageops.runtime.app import WATCHED
+
+LINES_MAX = 150
+
+
+@pytest.mark.feature("dev.layers")
+def test_the_module_is_thin() -> None:
+    """It registers and delegates."""
+    assert len(Path(handlers.__file__).read_text(encoding="utf-8").splitlines()) < LINES_MAX
+
+
+@pytest.mark.feature("dev.layers")
+def test_the_registry_holds_one_event_handler_for_each_kind_and_nothing_else() -> None:
+    """No change detection, daemon, timer, index or webhook of kopf."""
+    registry = handlers.registry(lambda *_: None)
+    assert [type(handler).__name__ for handler in registry._watching.get_all_handlers()] == ["WatchingHandler"] * 4
+    assert {handler.id for handler in registry._watching.get_all_handlers()} == {
+        f"observe-{kind.plural}" for kind in WATCHED
+    }
+    kinds = {
+        name: part
+        for name, part in vars(registry).items()
+        if name != "_watching" and hasattr(part, "get_all_handlers")
+    }
+    assert {"_activities", "_changing", "_spawning", "_indexing", "_webhooks"} <= set(kinds)
+    assert {name for name, part in kinds.items() if list(part.get_all_handlers())} == set()
+
+
+@pytest.mark.feature("dev.layers")
+async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The activities are the login and the drain, which is awaited at the end."""
+    seen: dict[str, Any] = {}
+    drained = asyncio.Event()
+
+    async def operator(**given: Any) -> None:
+        seen.update(given)
+        [cleanup] = [one for one in given["registry"]._activities.get_all_handlers() if one.activity.value == "cleanup"]
+        await cleanup.fn()
+
+    async def drain() -> None:
+        drained.set()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    ready = asyncio.Event()
+    for kubeconfig, login in ((None, kopf.login_with_service_account), ("/kube", kopf.login_with_kubeconfig)):
+        await handlers.watch(observe=lambda *_: None, drain=drain, kubeconfig=kubeconfig, ready=ready)
+        registry = seen["registry"]
+        activities = {one.activity.value: one.fn for one in registry._activities.get_all_handlers()}
+        assert (set(activities), activities["authentication"]) == ({"cleanup", "authentication"}, login)
+        for part in ("_changing", "_spawning", "_indexing", "_webhooks"):
+            assert list(getattr(registry, part).get_all_handlers()) == []
+        assert (seen["standalone"], seen["clusterwide"], seen["ready_flag"]) == (True, True, ready)
+    assert drained.is_set()
+
+
+async def test_an_event_is_handed_on_as_it_is() -> None:
+    """Kind, type and object; the rest of what kopf knows is not used."""
+    seen: list[tuple[Kind, str | None, Any]] = []
+    registry = handlers.registry(lambda *given: seen.append(given))
+    observed: Any = next(one.fn for one in registry._watching.get_all_handlers() if one.id == "observe-imagepulls")
+    await observed(event={"type": "ADDED", "object": {"spec": {}}}, logger=None, patch={}, memo=None)
+    await observed(event={"type": None, "object": {"spec": {}}})
+    assert seen == [(IMAGE_PULL, "ADDED", {"spec": {}}), (IMAGE_PULL, None, {"spec": {}})]
+
+
+def test_kopf_keeps_nothing_on_objects_and_posts_nothing() -> None:
+    """No scan of the cluster, no peering, no Events, no storage."""
+    settings = handlers.settings()
+    assert (settings.scanning.disabled, settings.peering.standalone, settings.posting.enabled) == (True, True, False)
+    storage, progress = settings.persistence.diffbase_storage, settings.persistence.progress_storage
+    patch = kopf.Patch()
+    body = kopf.Body({"metadata": {}, "spec": {"image": "x"}})
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) == {}
+    storage.store(body=body, patch=patch, essence=kopf.BodyEssence())
+    assert progress.fetch(key=kopf.HandlerId("x"), body=body) is None
+    progress.store(key=kopf.HandlerId("x"), record=None, body=body, patch=patch)  # type: ignore[arg-type]
+    progress.purge(key=kopf.HandlerId("x"), body=body, patch=patch)
+    progress.touch(body=body, patch=patch, value="now")
+    assert progress.clear(essence=kopf.BodyEssence()) == {}
+    assert dict(patch) == {}
