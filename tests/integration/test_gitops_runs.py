@@ -139,7 +139,8 @@ def test_every_new_token_is_one_more_run(stage: Stage, operator: OperatorProcess
         children = TOKENS if kind is IMAGE_PULL else 0  # the Session's step pulls
         others = 1 if kind is IMAGE_TAG else 0
         assert status["run"] == TOKENS + 1
-        assert total(operator, "imageops_operations_total", kind=kind.kind) - counted[kind] == TOKENS + children + others
+        ended = total(operator, "imageops_operations_total", kind=kind.kind) - counted[kind]
+        assert ended == TOKENS + children + others
         if kind is not SESSION:
             assert len(status["history"]) == 10
             assert status["historyDropped"] == TOKENS + 1 - 10

@@ -110,9 +110,8 @@ def test_a_sessions_children_are_its_own(stage: Stage) -> None:
     """Made whole by the operator, and after that only their status is written."""
     stage.create(SESSION, "parent", Course.SUCCEEDS)
     session = stage.wait(SESSION, "parent", State.SUCCEEDED)
-    (child,) = [
-        body for body in stage.objects.list(IMAGE_PULL) if body["metadata"].get("labels", {}).get(SESSION_LABEL) == "parent"
-    ]
+    labelled = {"labelSelector": f"{SESSION_LABEL}=parent"}
+    (child,) = stage.objects.api.request("GET", stage.objects.path(IMAGE_PULL), **labelled).body["items"]
     assert child["metadata"]["generation"] == 1
     assert child["metadata"]["labels"] == {SESSION_LABEL: "parent"}
     assert [owner["uid"] for owner in child["metadata"]["ownerReferences"]] == [session["metadata"]["uid"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ class Objects:
         """Ask for one more run by a new token."""
         return self.patch(kind, name, {"metadata": {"annotations": {REQUESTED_AT: token}}})
 
-    def events(self, name: str) -> list[Body]:
+    def events(self, name: str) -> Sequence[Body]:
         """Read the Events about an object, oldest first."""
         answer = self._sent("GET", f"/api/v1/namespaces/{self.namespace}/events")
         about = [event for event in answer["items"] if event["involvedObject"]["name"] == name]

@@ -72,3 +72,26 @@ def test_without_a_tool_chain_the_error_says_what_to_install(tmp_path: Path, mon
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DevClusterError, match=r"takes Go .* on PATH"):
         GoBuilder(tmp_path / "cache", print).build(_REGISTRY)
+
+
+def test_a_program_of_this_tree_is_built_in_its_own_folder(tmp_path: Path, go: Path) -> None:
+    """Its version follows from its files, and the build is left to its own go.mod."""
+    assert parts.KSTATUS.go is not None
+    _teach(go, 'pwd > "{folder}/pwd"; printf "#!/bin/sh\\n" > "$5"; chmod +x "$5"'.replace("{folder}", str(go)))
+    program = GoBuilder(tmp_path / "cache", print).build(parts.KSTATUS.go)
+    assert program.name == f"kstatus-{parts.KSTATUS.go.version}"
+    assert (go / "pwd").read_text().strip() == str(parts.KSTATUS.go.source)
+
+
+def test_an_edit_of_a_program_of_this_tree_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no test runs what was built before the edit."""
+    (tmp_path / "tool").mkdir()
+    for name in ("go.mod", "go.sum", "main.go"):
+        (tmp_path / "tool" / name).write_text("first")
+    monkeypatch.setattr(parts, "CHECKOUT", tmp_path)
+    first = parts._own("tool", minutes=1, accepts="x")
+    (tmp_path / "tool" / "main.go").write_text("second")
+    second = parts._own("tool", minutes=1, accepts="x")
+    assert first.go is not None
+    assert second.go is not None
+    assert first.go.cache_name != second.go.cache_name

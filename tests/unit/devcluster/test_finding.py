@@ -89,6 +89,12 @@ def test_a_docker_client_is_not_taken_for_an_engine(tmp_path: Path) -> None:
         (parts.ETCD, "etcd Version: 3.4.23", True),
         (parts.REGISTRY, "registry github.com/distribution/distribution/v3 v3.1.2", True),
         (parts.REGISTRY, "registry 1.0", False),
+        (parts.KUBECTL, "Client Version: v1.32.4", True),
+        (parts.KUBECTL, "Client Version: v1.20.2", False),
+        (parts.HELM_4, "v4.3.1+g1234567", True),
+        (parts.HELM_4, "v3.22.0+g1234567", False),
+        (parts.KSTATUS, "kstatus of github.com/fluxcd/cli-utils v1.3.0", True),
+        (parts.KSTATUS, "kstatus 2", False),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )

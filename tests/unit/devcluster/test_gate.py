@@ -39,7 +39,7 @@ def test_an_image_goes_through_unchanged_and_every_request_is_written_down(regis
     with RegistryGate(registry.address) as gate:
         image = push_image(gate.address, "app", "1", layers=[100_000])
         assert manifest_digest(gate.address, "app", "1") == image.digest
-        requests_seen = gate.requests
+        requests_seen = gate.wait(lambda requests: all(it.finished for it in requests))
     assert manifest_digest(registry.address, "app", "1") == image.digest
     layer = image.manifests[0].layers[0]
     assert [(it.method, it.status) for it in requests_seen[:3]] == [("POST", 202), ("PATCH", 202), ("PUT", 201)]
@@ -47,7 +47,6 @@ def test_an_image_goes_through_unchanged_and_every_request_is_written_down(regis
     assert requests_seen[2].path.endswith(f"?digest={layer.digest.replace(':', '%3A')}")
     assert (requests_seen[-1].method, requests_seen[-1].path) == ("GET", "/v2/app/manifests/1")
     assert requests_seen[-1].response_bytes == image.manifests[0].size
-    assert all(it.finished for it in requests_seen)
 
 
 def test_it_is_written_down_that_a_credential_came_but_never_which(registry: MemoryRegistry) -> None:
