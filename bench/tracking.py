@@ -17,6 +17,7 @@ from imageops.cluster import status_writer
 from imageops.core.progress import ProgressTracker
 from imageops.engine.stream import StreamRecord, read_records
 from imageops.engine.transfers import PullOutcome
+from imageops.runtime.app import calm_collector
 
 LAYERS = 20
 """Layers of the image; more than most have."""
@@ -52,6 +53,7 @@ def written(count: int) -> list[Figure]:
 
 
 async def _written(count: int) -> list[Figure]:
+    calm_collector()
     # Both limits delay writes and cost nothing else; without them 5,000 updates of one object take seconds, not hours.
     status_writer.REPORT_PERIOD_SECONDS, status_writer.REPORTS_PER_SECOND = 0.0, 1e9
     stream = read_records(_lines((_WARM_UP + count) * _RECORDS_BETWEEN))

@@ -99,7 +99,8 @@ class ProgressTracker:
         if total is not None:
             total = max(total, done)
         self._percent = max(self._percent, self._percent_now(layers))
-        return Progress(
+        # The parts are known to be valid, and this is made for every look at every running attempt.
+        return Progress.model_construct(
             stage=self._stage.value,
             percent=self._percent,
             bytes_done=done or None,

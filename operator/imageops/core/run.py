@@ -74,8 +74,10 @@ class Turn(Generic[StatusT]):
         return self.now.replace(microsecond=0)
 
     def set(self, **changes: Any) -> None:
-        """Change fields of the status."""
-        self.status = self.status.model_copy(update=changes)
+        """Change fields of the status; where nothing differs it stays the same object, which costs nothing to compare."""
+        different = {name: value for name, value in changes.items() if getattr(self.status, name) is not value}
+        if different:
+            self.status = self.status.model_copy(update=different)
 
     def state(self, state: State, reason: Reason, message: str | None = None) -> None:
         """Show a state."""
@@ -116,11 +118,13 @@ class Turn(Generic[StatusT]):
 
     def observe(self) -> None:
         """Echo the generation and the hash of the spec that this decision is about."""
-        self.set(
-            observed_generation=self.subject.generation,
-            observed_spec_hash=str(self.subject.spec_hash),
-            conditions=conditions.seen(self.status.conditions, self.subject.generation),
-        )
+        stamp = str(self.subject.spec_hash)
+        if self.status.observed_generation != self.subject.generation or self.status.observed_spec_hash != stamp:
+            self.set(
+                observed_generation=self.subject.generation,
+                observed_spec_hash=stamp,
+                conditions=conditions.seen(self.status.conditions, self.subject.generation),
+            )
 
     def was_suspended(self) -> bool:
         """Tell whether the status shows a suspended run."""

@@ -1,6 +1,7 @@
 """Build the operator, run it, and end it in order."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -72,6 +73,7 @@ class _Health:
 
 async def run(settings: Settings, watch: Watch) -> None:
     """Run the operator until a signal or a broken watch ends it."""
+    calm_collector()
     metrics, health = Metrics(), _Health()
     server = HealthServer(alive=health.alive, ready=health.ready, metrics=lambda: _scrape(metrics, health))
     port = await server.start(settings.health_host, settings.health_port)
@@ -85,6 +87,17 @@ async def run(settings: Settings, watch: Watch) -> None:
             await api.close()
     finally:
         await server.stop()
+
+
+def calm_collector() -> None:
+    """Let the garbage collector look at what is young more rarely, and never at what every process has from its start.
+
+    Nearly all that an event leaves behind is freed by reference counts at once. With Python's own thresholds the
+    collector ran several times within each update and made up a quarter of the P95 of tracking (`make bench`).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health) -> None:

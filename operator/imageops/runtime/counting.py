@@ -19,9 +19,9 @@ class MetricsWatcher:
 
     def decided(self, kind: Kind, *, seconds: float, failed: bool) -> None:
         """Count one decision with its effects."""
-        result = "error" if failed else "success"
-        self.metrics.reconciles.labels(kind.kind.lower(), result).inc()
-        self.metrics.reconcile_seconds.labels(kind.kind.lower()).observe(seconds)
+        name = kind.singular
+        self.metrics.reconciles.labels(name, "error" if failed else "success").inc()
+        self.metrics.reconcile_seconds.labels(name).observe(seconds)
 
     def attempt_started(self, kind: Kind) -> None:
         """Count an attempt in."""
