@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import requests
 
 from devcluster.env import Environment
 from devcluster.gate import RegistryGate
@@ -21,6 +20,7 @@ from tests.integration.conftest import WATCHED, MakeGate, MakeImage, new_namespa
 from tests.support.admission import ApiServer
 from tests.support.objects import Body, Objects, reason, run_ended
 from tests.support.operator_process import OperatorProcess
+from tests.support.registry_tags import tagged
 from tests.support.status_watch import StatusWatch
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
@@ -42,15 +42,10 @@ def names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number:03}" for number in range(count)]
 
 
-def pull_many(objects: Objects, image: PushedImage, engine: EngineUnderTest, wanted: list[str], **fields: object) -> None:
+def pull_many(objects: Objects, image: PushedImage, engine: EngineUnderTest, wanted: list[str]) -> None:
     """Create pulls of references of their own, which lead to one image."""
-    manifests = f"http://{image.registry}/v2/{image.repository}/manifests"
-    with requests.Session() as registry:
-        manifest = registry.get(f"{manifests}/{image.tag}", headers={"Accept": image.media_type}, timeout=10).content
-        for name in wanted:
-            registry.put(f"{manifests}/{name}", manifest, headers={"Content-Type": image.media_type}, timeout=10)
-            reference = f"{image.registry}/{image.repository}:{name}"
-            objects.create(IMAGE_PULL, name, {"image": reference, "daemonName": engine.name, **fields})
+    for name, reference in zip(wanted, tagged(image, wanted), strict=True):
+        objects.create(IMAGE_PULL, name, {"image": reference, "daemonName": engine.name})
 
 
 def throttled(body: Body) -> bool:
