@@ -32,8 +32,8 @@ from imageops.runtime.attempts import RunningAttempt
 from imageops.runtime.controller import Controller
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
-from imageops.runtime.objects import Entry, ObjectStore
 from imageops.runtime.deciders import OperationDecider
+from imageops.runtime.objects import Entry, ObjectStore
 from imageops.telemetry.metrics import Metrics
 
 _UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"

@@ -196,7 +196,7 @@ def test_a_finished_object_is_deleted_when_its_time_is_over(stage: Stage) -> Non
     while len(gone) < len(KINDS) * len(courses):
         assert time.monotonic() < deadline, gone
         for kind in KINDS:
-            present = {body["metadata"]["name"]: body for body in stage.objects.list(kind)}
+            present = {body["metadata"]["name"]: body for body in stage.objects.all(kind)}
             moment = datetime.now(UTC)
             for name in courses:
                 if name in present and finished(present[name]):

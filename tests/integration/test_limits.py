@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import requests
 
 from devcluster.env import Environment
 from devcluster.gate import RegistryGate
@@ -20,6 +19,7 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
 from tests.integration.conftest import WATCHED, MakeGate, MakeImage, new_namespace, through
 from tests.support.admission import ApiServer
 from tests.support.objects import Body, Objects, reason, run_ended
+from tests.support.registry_tags import tagged
 from tests.support.status_watch import StatusWatch
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
@@ -41,15 +41,10 @@ def names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number:03}" for number in range(count)]
 
 
-def pull_many(objects: Objects, image: PushedImage, engine: EngineUnderTest, wanted: list[str], **fields: object) -> None:
+def pull_many(objects: Objects, image: PushedImage, engine: EngineUnderTest, wanted: list[str]) -> None:
     """Create pulls of references of their own, which lead to one image."""
-    manifests = f"http://{image.registry}/v2/{image.repository}/manifests"
-    with requests.Session() as registry:
-        manifest = registry.get(f"{manifests}/{image.tag}", headers={"Accept": image.media_type}, timeout=10).content
-        for name in wanted:
-            registry.put(f"{manifests}/{name}", manifest, headers={"Content-Type": image.media_type}, timeout=10)
-            reference = f"{image.registry}/{image.repository}:{name}"
-            objects.create(IMAGE_PULL, name, {"image": reference, "daemonName": engine.name, **fields})
+    for name, reference in zip(wanted, tagged(image, wanted), strict=True):
+        objects.create(IMAGE_PULL, name, {"image": reference, "daemonName": engine.name})
 
 
 def throttled(body: Body) -> bool:
@@ -150,11 +145,11 @@ def test_no_more_streams_than_the_limit_and_none_fails(
     objects.wait(IMAGE_PULL, wanted[-1], throttled, seconds=60)
 
     def settled() -> bool:
-        reasons = Counter(reason(body) for body in objects.list(IMAGE_PULL) if body["status"].get("conditions"))
+        reasons = Counter(reason(body) for body in objects.all(IMAGE_PULL) if body["status"].get("conditions"))
         return reasons == {"Pulling": LIMIT, "Throttled": len(wanted) - LIMIT}
 
     objects.wait(IMAGE_PULL, wanted[0], lambda _: settled())
-    waiting = [body for body in objects.list(IMAGE_PULL) if throttled(body)]
+    waiting = [body for body in objects.all(IMAGE_PULL) if throttled(body)]
     assert {(body["status"]["attempts"], body["status"]["phase"]) for body in waiting} == {(0, "Pending")}
     assert sum(map(is_pull, gate.requests[first:])) == LIMIT
 
@@ -204,7 +199,7 @@ def test_quick_work_does_not_queue_behind_long_pulls(
     watched_default.daemon.pull(present.reference)
     watched_default.gate.stall(method="POST", path=r".*/images/create")
     pull_many(objects, make_image(), watched_default, names("long", LIMIT + 4))
-    objects.wait(IMAGE_PULL, "long000", lambda _: sum(throttled(body) for body in objects.list(IMAGE_PULL)) == 4)
+    objects.wait(IMAGE_PULL, "long000", lambda _: sum(throttled(body) for body in objects.all(IMAGE_PULL)) == 4)
     began: dict[str, float] = {}
     with StatusWatch(objects, IMAGE_TAG) as tags, StatusWatch(objects, IMAGE_PULL) as pulls:
         for number in range(40):

@@ -91,14 +91,14 @@ def test_an_open_session_sums_up_again_after_a_restart(
         objects.run(IMAGE_PULL, f"p{number}", {"image": image.reference, **MEMBER})
     objects.run(IMAGE_PULL, "bad", {"image": f"{images[0].registry}/{objects.namespace}/nowhere:1", **MEMBER})
     before = objects.wait(SESSION, "group", lambda body: counts(body) == {"succeeded": 3, "failed": 1})["status"]
-    assert before["statistics"] == recount(objects.list(IMAGE_PULL))
+    assert before["statistics"] == recount(objects.all(IMAGE_PULL))
     operator.kill()
     operator.start()
     after = objects.get(SESSION, "group")["status"]
     assert after == before
     objects.run(IMAGE_PULL, "p3", {"image": images[3].reference, **MEMBER})
     grown = objects.wait(SESSION, "group", lambda body: counts(body) == {"succeeded": 4, "failed": 1})["status"]
-    assert grown["statistics"] == recount(objects.list(IMAGE_PULL))
+    assert grown["statistics"] == recount(objects.all(IMAGE_PULL))
     assert grown["history"][:4] == before["history"]
 
 
@@ -318,7 +318,7 @@ def test_the_time_to_live_removes_session_and_children_together(objects: Objects
     assert moment(status["expirationTime"]) == moment(status["completionTime"]) + timedelta(seconds=3)
     assert len(children(objects, "release")) == 2
     deadline = time.monotonic() + 3 + 10
-    while objects.list(SESSION) or objects.list(IMAGE_PULL):
+    while objects.all(SESSION) or objects.all(IMAGE_PULL):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -342,6 +342,6 @@ def test_no_session_is_removed_while_a_child_runs(
     assert not finished(objects.get(kind, name))
     gate.release()
     deadline = time.monotonic() + 10
-    while objects.list(SESSION) or objects.list(IMAGE_PULL):
+    while objects.all(SESSION) or objects.all(IMAGE_PULL):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -42,7 +42,7 @@ def children(objects: Objects, session: str) -> dict[tuple[str, str], Body]:
     """Return the operations that a Session made and that are not on their way out, by kind and name."""
     found: dict[tuple[str, str], Body] = {}
     for kind in OPERATION_KINDS:
-        for body in objects.list(kind):
+        for body in objects.all(kind):
             metadata = body["metadata"]
             mine = (metadata.get("labels") or {}).get(SESSION_LABEL) == session
             if mine and "deletionTimestamp" not in metadata:

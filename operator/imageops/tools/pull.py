@@ -124,8 +124,10 @@ class PullTool:
             remote = await self._offered(arguments, auth)
             visit.served()
         context.learn(image=ImageStatus(digest=remote.digest, present=False))
-        unknown = "the layers themselves, and space for them on the daemon"
-        return passed(f"{arguments.reference} would be pulled.", unchecked=unknown)
+        unchecked = "the layers themselves, and space for them on the daemon"
+        if arguments.one_platform is not None and not remote.platforms:  # the Engine tells none of an OCI manifest
+            unchecked = f"the platform of a manifest without an index, {unchecked}"
+        return passed(f"{arguments.reference} would be pulled.", unchecked=unchecked)
 
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
         """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""
