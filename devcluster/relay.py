@@ -185,7 +185,9 @@ async def _next_head(client: _Ends, upstream: _Ends) -> Head | None:
 
 
 async def _ended(
-    sending: asyncio.Task[bool], responding: asyncio.Task[bool], client: asyncio.StreamReader,
+    sending: asyncio.Task[bool],
+    responding: asyncio.Task[bool],
+    client: asyncio.StreamReader,
 ) -> None:
     """Wait for both directions, for the first failure, or for the client to leave while the registry is silent."""
     pending: set[asyncio.Task[bool]] = {sending, responding}

@@ -69,7 +69,11 @@ async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready
     login = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
     kopf.on.login(registry=handlers)(login)
     await kopf.operator(
-        registry=handlers, settings=settings(), standalone=True, clusterwide=True, ready_flag=ready,
+        registry=handlers,
+        settings=settings(),
+        standalone=True,
+        clusterwide=True,
+        ready_flag=ready,
     )
 
 

@@ -74,7 +74,10 @@ def planted_home(cluster: Environment, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def operator(
-    cluster: Environment, api: ApiServer, gates: dict[str, RegistryGate], planted_home: Path,  # noqa: ARG001 - the kinds must be served
+    cluster: Environment,
+    api: ApiServer,  # noqa: ARG001 - the kinds must be served
+    gates: dict[str, RegistryGate],
+    planted_home: Path,
 ) -> Iterator[OperatorProcess]:
     """Run one operator for all tests that do not end it; a test that does starts it again."""
     log = ROOT / ".dev" / "logs" / "operator-under-test.log"
@@ -121,7 +124,9 @@ def engine(request: pytest.FixtureRequest, addresses: dict[str, str]) -> EngineU
 
 @pytest.fixture(params=ENGINES)
 def watched(
-    request: pytest.FixtureRequest, addresses: dict[str, str], gates: dict[str, RegistryGate],
+    request: pytest.FixtureRequest,
+    addresses: dict[str, str],
+    gates: dict[str, RegistryGate],
 ) -> Iterator[WatchedEngine]:
     """Return each of the two Engines in turn, as the operator reaches it through a gate."""
     name, gate = request.param, gates[request.param]
@@ -149,7 +154,11 @@ def make_image(cluster: Environment) -> MakeImage:
     """Return a function that puts an image nobody else has into the source registry."""
 
     def make(
-        *, registry: str | None = None, repository: str | None = None, tag: str = "1", **options: Any,
+        *,
+        registry: str | None = None,
+        repository: str | None = None,
+        tag: str = "1",
+        **options: Any,
     ) -> PushedImage:
         unique = secrets.token_hex(4)
         name = repository or f"test/{unique}"

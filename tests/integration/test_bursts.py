@@ -29,7 +29,10 @@ REPORT_SECONDS = 2.0
 
 @pytest.fixture
 def burst(
-    objects: Objects, make_image: MakeImage, addresses: dict[str, str], cluster: Environment,
+    objects: Objects,
+    make_image: MakeImage,
+    addresses: dict[str, str],
+    cluster: Environment,
 ) -> list[tuple[Kind, str, dict[str, Any]]]:
     """Prepare 200 specs of the three kinds, half of them for each Engine: new pulls, present ones, tags, pushes."""
     specs: list[tuple[Kind, str, dict[str, Any]]] = []
@@ -120,8 +123,9 @@ def test_two_hundred_objects_at_once_all_end_with_one_run_each(
         assert number <= share(seen), f"{body['metadata']['name']} needed {number} writes"
         needed[number] += 1
     after = writes(operator)
-    seconds = max(body["status"]["completionTime"] for body in bodies), min(
-        body["metadata"]["creationTimestamp"] for body in bodies
+    seconds = (
+        max(body["status"]["completionTime"] for body in bodies),
+        min(body["metadata"]["creationTimestamp"] for body in bodies),
     )
     whole = datetime.fromisoformat(seconds[0]) - datetime.fromisoformat(seconds[1])
     writes_needed = ", ".join(f"{count} by {number}" for number, count in sorted(needed.items()))
@@ -131,7 +135,10 @@ def test_two_hundred_objects_at_once_all_end_with_one_run_each(
 
 @pytest.mark.feature("perf.short-operation")
 def test_a_short_operation_is_one_write(
-    objects: Objects, make_image: MakeImage, addresses: dict[str, str], watches: dict[Kind, StatusWatch],
+    objects: Objects,
+    make_image: MakeImage,
+    addresses: dict[str, str],
+    watches: dict[Kind, StatusWatch],
 ) -> None:
     """A present image, a new tag and a tag that is there already each need one write in all."""
     image = make_image()

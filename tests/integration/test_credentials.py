@@ -50,7 +50,11 @@ def authorized(gate: RegistryGate) -> int:
 @pytest.mark.feature("cred.shown")
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_secret_opens_the_registry(
-    objects: Objects, engine: EngineUnderTest, private: PushedImage, pair: tuple[str, str], form: str,
+    objects: Objects,
+    engine: EngineUnderTest,
+    private: PushedImage,
+    pair: tuple[str, str],
+    form: str,
 ) -> None:
     """The pull succeeds, and the status names method and Secret but nothing of what is in it."""
     create_registry_secret(objects, "credentials", private.registry, pair, form=form)
@@ -63,7 +67,11 @@ def test_every_form_of_secret_opens_the_registry(
 
 @pytest.mark.feature("cred.forms")
 def test_a_push_is_opened_too(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment, pair: tuple[str, str],
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
+    pair: tuple[str, str],
 ) -> None:
     """The registry that demands credentials takes the push, and serves it."""
     image = make_image()
@@ -111,7 +119,9 @@ def test_a_wrong_password_is_sent_a_few_times_and_never_again(
 @pytest.mark.feature("cred.not-ambient")
 @pytest.mark.feature("error.auth-or-not-found")
 def test_a_credential_in_the_operators_home_is_not_used(
-    objects: Objects, watched: WatchedEngine, private: PushedImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    private: PushedImage,
 ) -> None:
     """The operator runs with a good credential in HOME and DOCKER_CONFIG: the pull stays anonymous and fails."""
     body = objects.run(IMAGE_PULL, "app", {"image": private.reference, "daemonName": watched.name})
@@ -121,7 +131,11 @@ def test_a_credential_in_the_operators_home_is_not_used(
 
 @pytest.mark.feature("cred.exact-host")
 def test_a_credential_is_sent_to_its_own_host_only(
-    objects: Objects, engine: EngineUnderTest, private: PushedImage, make_gate: MakeGate, pair: tuple[str, str],
+    objects: Objects,
+    engine: EngineUnderTest,
+    private: PushedImage,
+    make_gate: MakeGate,
+    pair: tuple[str, str],
 ) -> None:
     """Another port is another registry: no request there carries the credential."""
     gate = make_gate(private.registry)
@@ -138,7 +152,10 @@ def test_a_credential_is_sent_to_its_own_host_only(
 @pytest.mark.feature("cred.precedence")
 @pytest.mark.feature("cred.shown")
 def test_the_nearest_source_that_serves_the_host_is_used(
-    objects: Objects, containerd: EngineUnderTest, private: PushedImage, pair: tuple[str, str],
+    objects: Objects,
+    containerd: EngineUnderTest,
+    private: PushedImage,
+    pair: tuple[str, str],
 ) -> None:
     """An own Secret beats the ServiceAccount's; `default` serves who names none."""
     for name in ("own", "named", "fallback"):
@@ -159,7 +176,11 @@ def test_the_nearest_source_that_serves_the_host_is_used(
 
 @pytest.mark.feature("cred.precedence")
 def test_a_public_image_stays_pullable_beside_a_foreign_credential(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment, pair: tuple[str, str],
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
+    pair: tuple[str, str],
 ) -> None:
     """A ServiceAccount's Secret without this host is passed over; an own one without it is SecretInvalid."""
     image = make_image()
@@ -179,7 +200,10 @@ def _waits_for_secret(body: Body) -> bool:
 
 @pytest.mark.feature("cred.late-secret")
 def test_a_missing_secret_is_waited_for(
-    objects: Objects, watched: WatchedEngine, private: PushedImage, pair: tuple[str, str],
+    objects: Objects,
+    watched: WatchedEngine,
+    private: PushedImage,
+    pair: tuple[str, str],
 ) -> None:
     """Pending with SecretNotFound and no attempt used; once it exists the pull goes on by itself."""
     spec = {"image": private.reference, "daemonName": watched.name, "secretRef": {"name": "late"}}

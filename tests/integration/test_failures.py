@@ -28,7 +28,12 @@ kinds_of_transfers = pytest.mark.parametrize("kind", [IMAGE_PULL, IMAGE_PUSH], i
 
 
 def transfer(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, kind: Kind, reference: str, **spec: Any,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    kind: Kind,
+    reference: str,
+    **spec: Any,
 ) -> Body:
     """Pull a reference, or push a local image under it, and return the object at its end."""
     if kind is IMAGE_PUSH:
@@ -50,7 +55,9 @@ def assert_explained(body: Body, expected: Reason) -> None:
 @pytest.mark.feature("retry.only-retryable")
 @pytest.mark.feature("error.auth-or-not-found")
 def test_an_image_that_the_registry_lacks_is_not_found(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """ImageNotFound after one attempt; the hint names the account too, as a registry may hide an image."""
     image = make_image()
@@ -64,7 +71,10 @@ def test_an_image_that_the_registry_lacks_is_not_found(
 
 @pytest.mark.feature("error.auth-or-not-found")
 def test_a_layer_that_is_denied_in_mid_pull(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The daemon has answered HTTP 200 when the registry refuses a blob: AuthFailed, one attempt."""
     image = make_image()
@@ -97,7 +107,9 @@ def _reset(gate: RegistryGate) -> str:
 @pytest.mark.feature("error.surroundings")
 @kinds_of_transfers
 @pytest.mark.parametrize(
-    "fault", [_closed_port, _no_such_host, _server_error, _reset], ids=lambda fault: fault.__name__,
+    "fault",
+    [_closed_port, _no_such_host, _server_error, _reset],
+    ids=lambda fault: fault.__name__,
 )
 def test_a_registry_that_cannot_be_reached(
     objects: Objects,
@@ -122,7 +134,10 @@ def _waits_for_daemon(body: Body) -> bool:
 
 @pytest.mark.feature("error.daemon-down")
 def test_a_daemon_that_is_down_is_waited_for(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """All three kinds wait as DaemonUnavailable with no attempt used, and end well when the daemon is back."""
     pulled, local = make_image(), make_image()
@@ -152,7 +167,10 @@ def test_a_daemon_that_is_down_is_waited_for(
 
 @pytest.mark.feature("pull.positive-end")
 def test_a_daemon_that_dies_in_mid_pull(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The attempt ends DaemonConnectionLost, which is retried when the daemon is back."""
     image = make_image(layers=[6_000_000])
@@ -179,7 +197,11 @@ def test_a_daemon_that_dies_in_mid_pull(
     ids=["web-page", "list", "empty", "unknown-words"],
 )
 def test_a_daemon_that_answers_nonsense(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, status: int, body: bytes,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    status: int,
+    body: bytes,
 ) -> None:
     """No answer of a daemon is taken for an image: a retryable DaemonError on all three kinds, never a success."""
     image = make_image()

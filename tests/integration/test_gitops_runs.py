@@ -67,7 +67,9 @@ def look_once(stage: Stage, name: str) -> None:
 
 @pytest.mark.feature("gitops.reapply")
 def test_applying_the_same_manifest_again_does_nothing(
-    stage: Stage, kubectl: Client, operator: OperatorProcess,
+    stage: Stage,
+    kubectl: Client,
+    operator: OperatorProcess,
 ) -> None:
     """1,024 applies by kubectl to finished objects, half of them server-side: 0 runs and 0 status writes."""
     names = ("good", "bad")

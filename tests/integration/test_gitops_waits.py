@@ -94,7 +94,11 @@ def wait_of_flux(kstatus: Kstatus, stage: Stage, kind: Kind, name: str) -> tuple
 @pytest.mark.parametrize("course", ENDS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_kubectl_and_flux_end_with_the_object(
-    held: Stage, kubectl: Client, kstatus: Kstatus, kind: Kind, course: Course,
+    held: Stage,
+    kubectl: Client,
+    kstatus: Kstatus,
+    kind: Kind,
+    course: Course,
 ) -> None:
     """Both wait while it runs; then `kubectl wait` for either end, or for any end, and kstatus are done at once."""
     name, (condition, verdict) = f"waits-{course}", ENDS[course]
@@ -123,7 +127,9 @@ def test_kubectl_and_flux_end_with_the_object(
 
 @pytest.mark.feature("gitops.waits")
 def test_kubectl_does_not_take_an_old_condition_for_an_answer(
-    stage: Stage, kubectl: Client, operator: OperatorProcess,
+    stage: Stage,
+    kubectl: Client,
+    operator: OperatorProcess,
 ) -> None:
     """A spec that nobody has looked at yet is waited for, although Ready still is True."""
     stage.create(IMAGE_PULL, "old", Course.SUCCEEDS)
@@ -144,7 +150,15 @@ def release(helm: Client, name: str, specs: dict[str, dict[str, object]]) -> Run
     values = helm.home / f"{name}-{time.monotonic_ns()}.yaml"
     values.write_text(yaml.safe_dump(specs), encoding="utf-8")
     return helm.start(
-        "upgrade", "--install", name, str(CHART), "--wait", f"--timeout={TIMEOUT}", "--debug", "--values", str(values),
+        "upgrade",
+        "--install",
+        name,
+        str(CHART),
+        "--wait",
+        f"--timeout={TIMEOUT}",
+        "--debug",
+        "--values",
+        str(values),
     )
 
 

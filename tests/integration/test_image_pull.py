@@ -20,7 +20,9 @@ BOTH = ["linux/amd64", "linux/arm64"]
 
 @pytest.mark.feature("pull.succeeds")
 def test_a_pull_ends_pulled_and_the_daemon_has_the_image(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Both engines end Succeeded with reason Pulled, and an inspect finds the image."""
     image = make_image(layers=[50_000, 20_000])
@@ -34,7 +36,9 @@ def test_a_pull_ends_pulled_and_the_daemon_has_the_image(
 
 @pytest.mark.feature("pull.evidence")
 def test_the_status_says_what_daemon_and_registry_say(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Id, size and platform are those of the inspect, the digest is the registry's."""
     image = make_image(layers=[50_000, 20_000])
@@ -77,7 +81,9 @@ def test_a_present_image_is_not_pulled(objects: Objects, watched: WatchedEngine,
 
 @pytest.mark.feature("pull.policy.always")
 def test_always_asks_the_registry_on_each_run(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """A tag that has moved is found by the next run, and the new digest is on the daemon and in the status."""
     first = make_image()
@@ -97,7 +103,10 @@ def test_always_asks_the_registry_on_each_run(
 
 @pytest.mark.feature("pull.policy.never")
 def test_never_does_not_ask_the_registry(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Never with an absent image ends Stalled after one attempt, and the registry hears nothing."""
     image = make_image()
@@ -166,7 +175,9 @@ def test_only_a_positive_end_is_a_success(
 
 @pytest.mark.feature("pull.platform")
 def test_the_platform_that_is_asked_for_is_pulled(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """An index gives the platform asked for, and the status names it."""
     image = make_image(platforms=BOTH)
@@ -179,7 +190,10 @@ def test_the_platform_that_is_asked_for_is_pulled(
 @pytest.mark.feature("pull.platform")
 @pytest.mark.parametrize("platforms", [BOTH, ["linux/amd64"]], ids=["index", "plain-manifest"])
 def test_a_platform_that_does_not_exist_is_not_found(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, platforms: list[str],
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    platforms: list[str],
 ) -> None:
     """An index without the platform, and a plain manifest of another one, end PlatformNotFound after one attempt."""
     image = make_image(platforms=platforms)
@@ -191,7 +205,9 @@ def test_a_platform_that_does_not_exist_is_not_found(
 
 @pytest.mark.feature("pull.platform")
 def test_two_platforms_of_one_reference_conflict_on_a_graphdriver(
-    objects: Objects, graphdriver: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    graphdriver: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """The second platform would take the tag of the first, so it ends PlatformConflict and the tag stays."""
     image = make_image(platforms=BOTH)
@@ -206,7 +222,9 @@ def test_two_platforms_of_one_reference_conflict_on_a_graphdriver(
 
 @pytest.mark.feature("pull.platform")
 def test_two_platforms_of_one_reference_live_together_on_containerd(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """The containerd store adds the second platform to the first."""
     image = make_image(platforms=BOTH)
@@ -220,7 +238,9 @@ def test_two_platforms_of_one_reference_live_together_on_containerd(
 
 @pytest.mark.feature("pull.platform.all")
 def test_all_brings_every_child_of_an_index(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Both platforms and both attestations, laid out as BuildKit does it, are available afterwards."""
     image = make_image(platforms=BOTH, attestations=True)
@@ -246,7 +266,9 @@ def test_all_completes_a_present_image(objects: Objects, containerd: EngineUnder
 
 @pytest.mark.feature("pull.platform.all")
 def test_all_is_unsupported_on_a_graphdriver(
-    objects: Objects, graphdriver: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    graphdriver: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """A store that keeps one platform of a reference ends EngineUnsupported, and nothing is pulled."""
     image = make_image(platforms=BOTH)
@@ -261,7 +283,10 @@ def _downloading(body: Body) -> bool:
 
 @pytest.mark.feature("pull.image-edited")
 def test_an_edited_image_takes_the_place_of_a_running_pull(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The old call is stopped at once, and the object ends with the new image and its generation."""
     old, new = make_image(layers=[20_000_000]), make_image()
@@ -282,7 +307,9 @@ def test_an_edited_image_takes_the_place_of_a_running_pull(
 
 @pytest.mark.feature("pull.image-edited")
 def test_an_edited_image_after_the_end_is_a_new_run(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """A version bump on the same object pulls the new image."""
     first, second = make_image(), make_image()

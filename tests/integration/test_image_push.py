@@ -42,7 +42,10 @@ def served(cluster: Environment, image: PushedImage, tag: str = "1") -> str | No
 @pytest.mark.feature("push.succeeds")
 @pytest.mark.feature("push.digest-forms")
 def test_a_push_ends_pushed_with_the_digest_that_the_registry_serves(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """The digest is found in the words of either Engine, and it is the one that the registry names afterwards."""
     image = make_image(layers=[50_000, 20_000])
@@ -59,7 +62,11 @@ def test_a_push_ends_pushed_with_the_digest_that_the_registry_serves(
 
 @pytest.mark.feature("push.succeeds")
 def test_a_registry_that_keeps_nothing_is_a_failed_attempt(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    cluster: Environment,
 ) -> None:
     """The registry answers 201 to the manifest and stores nothing: the Engine calls it done, the status does not."""
     image = make_image()
@@ -101,7 +108,10 @@ def test_a_denied_upload_is_seen_in_the_stream(
 
 @pytest.mark.feature("push.digest-forms")
 def test_a_stream_without_a_digest_is_a_failure(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Every layer pushed and HTTP 200 prove nothing."""
     image = make_image()
@@ -115,7 +125,10 @@ def test_a_stream_without_a_digest_is_a_failure(
 
 @pytest.mark.feature("push.digest-forms")
 def test_a_push_that_arrived_without_a_word_is_recognised(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Where the registry has the tag after a stream that named no digest, the next look ends AlreadyPushed."""
     image = make_image()
@@ -133,7 +146,10 @@ def test_a_push_that_arrived_without_a_word_is_recognised(
 
 @pytest.mark.feature("push.one-tag")
 def test_only_the_named_tag_is_pushed(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Of three local tags one reaches the registry, and the daemon keeps its three."""
     image = make_image()
@@ -149,7 +165,10 @@ def test_only_the_named_tag_is_pushed(
 
 @pytest.mark.feature("push.if-exists.same")
 def test_the_same_content_is_already_pushed_in_all_modes(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Fail, Skip and Replace give AlreadyPushed without a push call, also under preconditions that do not hold."""
     image = make_image()
@@ -166,7 +185,9 @@ def test_the_same_content_is_already_pushed_in_all_modes(
 
 
 def occupied(
-    engine: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> tuple[PushedImage, str, str]:
     """Put other content under the target tag: return the image to push, the target, and the digest that is there."""
     image = make_image()
@@ -199,7 +220,10 @@ def test_other_content_is_left_alone(
 
 @pytest.mark.feature("push.if-exists.other")
 def test_replace_pushes_and_keeps_what_was_there(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Replace moves the tag, and status.previous holds the digest to roll back to."""
     image, target, there = occupied(engine, make_image, cluster)
@@ -211,7 +235,10 @@ def test_replace_pushes_and_keeps_what_was_there(
 
 @pytest.mark.feature("push.preconditions")
 def test_a_push_with_preconditions_replaces_exactly_that(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Another digest, or a tag that does not exist, ends PreconditionFailed without a push call."""
     image, target, there = occupied(watched, make_image, cluster)
@@ -254,7 +281,11 @@ def _with_all_platforms(objects: Objects, engine: EngineUnderTest, make_image: M
 @pytest.mark.feature("push.platform")
 @pytest.mark.parametrize("number", [0, 1], ids=["amd64", "arm64"])
 def test_one_platform_of_an_index_is_pushed(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment, number: int,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
+    number: int,
 ) -> None:
     """The target tag then names that platform's manifest, and the other platform's is not in the repository."""
     image = _with_all_platforms(objects, containerd, make_image)
@@ -271,7 +302,10 @@ def test_one_platform_of_an_index_is_pushed(
 
 @pytest.mark.feature("push.platform")
 def test_all_pushes_the_whole_index_or_nothing(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """All arrives with the digest of the index; a daemon that lacks a part of it ends PlatformNotFound."""
     image = _with_all_platforms(objects, containerd, make_image)
@@ -288,7 +322,10 @@ def test_all_pushes_the_whole_index_or_nothing(
 
 @pytest.mark.feature("push.platform")
 def test_a_graphdriver_pushes_no_single_platform(
-    objects: Objects, graphdriver: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    graphdriver: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """An engine that cannot push by platform ends EngineUnsupported, and nothing is pushed."""
     image = make_image()

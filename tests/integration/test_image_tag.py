@@ -106,7 +106,9 @@ def test_a_tag_moves_only_from_the_image_id_demanded(objects: Objects, watched: 
     target = {"target": name(objects, "target")}
     wrong = objects.run(IMAGE_TAG, "wrong", {**spec, **target, "preconditions": {"imageID": f"sha256:{'a' * 64}"}})
     absent = objects.run(
-        IMAGE_TAG, "absent", {**spec, "target": name(objects, "none"), "preconditions": {"imageID": there}},
+        IMAGE_TAG,
+        "absent",
+        {**spec, "target": name(objects, "none"), "preconditions": {"imageID": there}},
     )
     assert [reason(wrong), reason(absent)] == ["PreconditionFailed"] * 2
     assert condition(wrong, "Stalled") is not None
@@ -119,7 +121,9 @@ def test_a_tag_moves_only_from_the_image_id_demanded(objects: Objects, watched: 
 
 @pytest.mark.feature("tag.preconditions")
 def test_a_tag_moves_only_from_the_digest_demanded(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """The digest is the registry's, as the daemon remembers it."""
     first, second = make_image(), make_image()

@@ -43,7 +43,11 @@ def assert_taken_up_again(body: Body, success: str) -> None:
 
 @pytest.mark.feature("resume.interrupted")
 def test_a_pull_survives_a_killed_operator(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate, operator: OperatorProcess,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    operator: OperatorProcess,
 ) -> None:
     """After kill -9 in mid-pull the attempt is closed as Interrupted, and the object ends Succeeded."""
     image = make_image(layers=[6_000_000])
@@ -160,7 +164,10 @@ def test_an_ending_operator_writes_what_it_leaves(
 
 @pytest.mark.feature("run.upgrade")
 def test_a_restart_leaves_finished_objects_alone(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, operator: OperatorProcess,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    operator: OperatorProcess,
 ) -> None:
     """A new process makes no call and no write for what has ended."""
     image = make_image()

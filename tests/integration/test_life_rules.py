@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def moving(body: Body) -> bool:
 
 def failed_once(body: Body) -> bool:
     """Tell whether an attempt has failed."""
-    return body["status"].get("failedAttempts", 0) > 0
+    return bool(body["status"].get("failedAttempts"))
 
 
 def wait_quiet(gate: RegistryGate) -> None:
@@ -82,9 +83,12 @@ class Drift:
 
 @pytest.fixture(scope="module")
 def drift(
-    shared_objects: Objects, cluster: Environment, make_image: MakeImage, addresses: dict[str, str],
+    shared_objects: Objects,
+    cluster: Environment,
+    make_image: MakeImage,
+    addresses: dict[str, str],
 ) -> Iterator[Drift]:
-    """Pull five images with an interval; remove one, move the tag of one, cut one off, and make one that was missing."""
+    """Pull five images with an interval; remove one, move one tag, cut one off, and make one that was missing."""
     engine = EngineUnderTest("default", addresses["default"], keeps_digests=True)
     images = {name: make_image() for name in ("same", "gone", "moved", "broken")}
     with RegistryGate(cluster.registry) as gate, RegistryGate(cluster.registry) as broken:
@@ -121,7 +125,12 @@ BOTH = ["linux/amd64", "linux/arm64"]
 @pytest.mark.feature("dryrun.faithful")
 @pytest.mark.parametrize("kind", [IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG], ids=lambda kind: kind.kind)
 def test_a_dry_run_changes_nothing(
-    objects: Objects, watched: WatchedEngine, cluster: Environment, make_image: MakeImage, make_gate: MakeGate, kind: Kind,
+    objects: Objects,
+    watched: WatchedEngine,
+    cluster: Environment,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    kind: Kind,
 ) -> None:
     """It ends DryRunPassed and lists what was not checked; daemon and registry are only read."""
     image = make_image()
@@ -153,7 +162,10 @@ def test_a_dry_run_changes_nothing(
 
 @pytest.mark.feature("dryrun.faithful")
 def test_a_dry_run_ends_with_the_real_reason(
-    objects: Objects, watched: WatchedEngine, cluster: Environment, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    cluster: Environment,
+    make_image: MakeImage,
 ) -> None:
     """All that can be known without writing gives the reason that the real run would give."""
     image, other = make_image(), make_image()
@@ -202,7 +214,7 @@ def other_digest(engine: EngineUnderTest, image: PushedImage) -> str:
         return image.digest
     found = engine.daemon.inspect(image.reference)
     assert found is not None
-    return next(one.partition("@")[2] for one in found["RepoDigests"] if "/taken@" in one)
+    return next(str(one).partition("@")[2] for one in found["RepoDigests"] if "/taken@" in one)
 
 
 # --- suspend
@@ -210,7 +222,10 @@ def other_digest(engine: EngineUnderTest, image: PushedImage) -> str:
 
 @pytest.mark.feature("suspend.resume")
 def test_suspend_stops_a_running_pull_and_resume_starts_one_attempt(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """No daemon call is left, the attempts stay, and the second attempt ends the run."""
     image = make_image(layers=[BIG])
@@ -251,7 +266,12 @@ def test_a_suspended_operation_makes_no_call(objects: Objects, watched: WatchedE
 @pytest.mark.feature("cancel.running")
 @pytest.mark.parametrize("deleted", [False, True], ids=["cancelled", "deleted"])
 def test_a_stopped_pull_leaves_the_registry_in_peace(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate, *, deleted: bool,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    *,
+    deleted: bool,
 ) -> None:
     """Within 2 s no blob is sent or asked for any more; a cancelled pull ends Cancelled, a deleted one is gone."""
     image = make_image(layers=[BIG // 2, BIG // 2])
@@ -275,13 +295,16 @@ def test_a_stopped_pull_leaves_the_registry_in_peace(
 
 @pytest.mark.feature("cancel.waiting")
 def test_cancel_of_a_waiting_operation_makes_no_more_calls(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Waiting for a Secret or for its next attempt, it ends Cancelled at once."""
     image = make_image()
     gate = make_gate(image.registry)
     gate.script(path=r"/v2/.*", status=503, body=b"{}")
-    specs = {
+    specs: dict[str, dict[str, Any]] = {
         "secret": {"image": image.reference, "secretRef": {"name": "none"}},
         "retry": {"image": through(gate, image)},
     }
@@ -299,7 +322,9 @@ def test_cancel_of_a_waiting_operation_makes_no_more_calls(
 
 @pytest.mark.feature("cancel.waiting")
 def test_cancel_leaves_what_has_ended_and_answers_a_version_bump(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """The end stays; while cancel is true a new image is echoed and ends Cancelled without a call."""
     first, second = make_image(), make_image()
@@ -318,7 +343,10 @@ def test_cancel_leaves_what_has_ended_and_answers_a_version_bump(
 
 @pytest.mark.feature("timeout.attempt")
 def test_an_attempt_that_takes_too_long_is_stopped(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The daemon call ends within 2 s of timeoutSeconds as TimedOut, which is tried again."""
     image = make_image(layers=[BIG])
@@ -349,7 +377,12 @@ def is_call(request: object, image: PushedImage) -> bool:
 @pytest.mark.feature("timeout.deadline")
 @pytest.mark.parametrize("restarted", [False, True], ids=["in-one-go", "across-a-restart"])
 def test_the_deadline_of_a_run_counts_across_attempts(
-    objects: Objects, operator: OperatorProcess, make_image: MakeImage, make_gate: MakeGate, *, restarted: bool,
+    objects: Objects,
+    operator: OperatorProcess,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    *,
+    restarted: bool,
 ) -> None:
     """It counts from startTime, whatever the run is waiting for, and ends Stalled with DeadlineExceeded."""
     image = make_image()
@@ -373,7 +406,9 @@ def test_the_deadline_of_a_run_counts_across_attempts(
 
 @pytest.mark.feature("pull.deletion-policy")
 def test_retain_leaves_the_image_and_sets_no_finalizer(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Which is the default."""
     image = make_image()
@@ -386,7 +421,10 @@ def test_retain_leaves_the_image_and_sets_no_finalizer(
 
 @pytest.mark.feature("pull.deletion-policy")
 def test_delete_removes_the_tag_with_the_last_object_that_holds_it(
-    objects: Objects, other_objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    other_objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Another object, of another namespace, keeps it; another tag of the same image stays in any case."""
     image = make_image()
@@ -406,7 +444,9 @@ def test_delete_removes_the_tag_with_the_last_object_that_holds_it(
 
 @pytest.mark.feature("pull.deletion-policy")
 def test_delete_leaves_a_tag_that_names_another_image_by_now(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """What somebody else put there is not the object's to remove."""
     image = make_image()
@@ -422,7 +462,10 @@ def test_delete_leaves_a_tag_that_names_another_image_by_now(
 
 @pytest.mark.feature("pull.deletion-policy", "cancel.running")
 def test_delete_of_a_running_pull_stops_it_and_goes(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The finalizer is set before the pull begins, and does not hold up an object whose image never came."""
     image = make_image(layers=[BIG])
@@ -439,7 +482,9 @@ def test_delete_of_a_running_pull_stops_it_and_goes(
 
 @pytest.mark.feature("pull.deletion-policy", "run.what-and-how")
 def test_a_changed_deletion_policy_runs_nothing(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """It only sets the finalizer, or takes it away."""
     image = make_image()
@@ -447,7 +492,9 @@ def test_a_changed_deletion_policy_runs_nothing(
     for policy, expected in (("Delete", [FINALIZER]), ("Retain", None), ("Delete", [FINALIZER])):
         objects.patch(IMAGE_PULL, "app", {"spec": {"deletionPolicy": policy}})
         after = objects.wait(
-            IMAGE_PULL, "app", lambda body, expected=expected: body["metadata"].get("finalizers") == expected,  # type: ignore[misc]
+            IMAGE_PULL,
+            "app",
+            lambda body, expected=expected: body["metadata"].get("finalizers") == expected,  # type: ignore[misc]
         )
         assert (after["status"]["run"], after["status"]["completionTime"]) == (1, body["status"]["completionTime"])
     objects.delete(IMAGE_PULL, "app")
@@ -514,7 +561,11 @@ def test_a_failed_check_keeps_the_object_ready(drift: Drift) -> None:
 
 @pytest.mark.feature("resume.drain")
 def test_fifty_running_pulls_are_written_as_interrupted(
-    objects: Objects, operator: OperatorProcess, containerd: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    operator: OperatorProcess,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """On SIGTERM the process exits within 10 s; the next one carries all of them to their end."""
     image = make_image(layers=[20_000])

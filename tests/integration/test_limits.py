@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -97,14 +97,16 @@ def test_a_429_pauses_the_registry_for_a_minute(pause: Pause) -> None:
     status = pause.refused["status"]
     assert (status["error"]["reason"], status["phase"]) == ("RateLimited", "Pending")
     assert status["error"]["retryAfterSeconds"] == PAUSE_SECONDS
-    due = datetime.fromisoformat(status["nextRetryTime"]) - datetime.fromisoformat(status["history"][0]["completionTime"])
+    failed_at = datetime.fromisoformat(status["history"][0]["completionTime"])
+    due = datetime.fromisoformat(status["nextRetryTime"]) - failed_at
     assert timedelta(seconds=PAUSE_SECONDS - 2) <= due <= timedelta(seconds=PAUSE_SECONDS + 2)
     assert (status["attempts"], status["failedAttempts"]) == (1, 1)
 
 
 @pytest.mark.feature("limit.registry-budget")
 def test_the_pause_holds_all_with_that_registry_and_credential_and_nobody_else(
-    pause: Pause, make_gate: MakeGate,
+    pause: Pause,
+    make_gate: MakeGate,
 ) -> None:
     """Another pull waits as Throttled and uses no attempt; another registry or credential is served at once."""
     objects, image = pause.objects, pause.image
@@ -134,7 +136,9 @@ def test_the_pause_holds_all_with_that_registry_and_credential_and_nobody_else(
 
 @pytest.mark.feature("limit.daemon")
 def test_no_more_streams_than_the_limit_and_none_fails(
-    objects: Objects, watched_default: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched_default: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """Of 200 pulls six are under way, the rest waits as Throttled without an attempt; in the end all are Pulled."""
     image, gate = make_image(), watched_default.gate
@@ -155,9 +159,9 @@ def test_no_more_streams_than_the_limit_and_none_fails(
 
     peak = 0
 
-    def all_done(requests: object) -> bool:
+    def all_done(requests: Sequence[GateRequest]) -> bool:
         nonlocal peak
-        pulls = [one for one in tuple(requests)[first:] if is_pull(one)]  # type: ignore[call-overload]
+        pulls = [one for one in requests[first:] if is_pull(one)]
         peak = max(peak, sum(not one.finished for one in pulls))
         return len(pulls) == len(wanted) and all(one.finished for one in pulls)
 
@@ -171,7 +175,10 @@ def test_no_more_streams_than_the_limit_and_none_fails(
 
 @pytest.mark.feature("fair.namespaces")
 def test_a_namespace_is_not_kept_waiting_by_the_queue_of_another(
-    objects: Objects, other_objects: Objects, watched_default: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    other_objects: Objects,
+    watched_default: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """With 500 pulls of one namespace waiting, the one pull of another is among the next ten to start."""
     image, gate = make_image(), watched_default.gate
@@ -192,7 +199,9 @@ def test_a_namespace_is_not_kept_waiting_by_the_queue_of_another(
 
 @pytest.mark.feature("fair.quick-work")
 def test_quick_work_does_not_queue_behind_long_pulls(
-    objects: Objects, watched_default: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched_default: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """Tags and pulls of present images end in a moment while the pull limit is full and more pulls wait."""
     present = make_image()
@@ -232,7 +241,10 @@ def share(objects: Objects, engine: EngineUnderTest, reference: str, count: int,
 
 @pytest.mark.feature("share.pull")
 def test_equal_pulls_share_one_stream(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Twenty make one call at the daemon and one GET of each blob at the registry; all show progress and end Pulled."""
     image = make_image(layers=[3_000_000, 50_000])
@@ -251,7 +263,10 @@ def test_equal_pulls_share_one_stream(
 
 @pytest.mark.feature("share.pull")
 def test_unequal_pulls_never_share(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Another platform, tag or credential makes a call of its own, though the content be the same."""
     image = make_image(platforms=["linux/amd64", "linux/arm64"])
@@ -279,7 +294,10 @@ def test_unequal_pulls_never_share(
 
 @pytest.mark.feature("share.cancel")
 def test_the_last_to_leave_stops_a_shared_stream(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Nineteen of twenty are cancelled, the one that began it among them: the stream goes on; with the last it ends."""
     image = make_image(layers=[8_000_000])
@@ -306,7 +324,10 @@ def test_the_last_to_leave_stops_a_shared_stream(
 
 @pytest.mark.feature("share.cancel")
 def test_a_shared_stream_that_fails_is_retried_by_each_ones_own_limit(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Who may not retry gives up; the others try again, and share again where they meet."""
     image = make_image(layers=[2_500_000])
@@ -361,14 +382,17 @@ def test_no_failure_is_served_from_memory(objects: Objects, watched: WatchedEngi
 
 @pytest.mark.feature("cache.layers")
 def test_only_the_layer_that_is_new_moves(
-    objects: Objects, engine: EngineUnderTest, cluster: Environment, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    cluster: Environment,
+    make_gate: MakeGate,
 ) -> None:
     """A second image shares four of five layers: its pull and its push move the fifth and nothing else."""
     source, target = make_gate(cluster.registry), make_gate(cluster.registry_target)
     repository, shared = f"{objects.namespace}/app", [60_000, 50_000, 40_000, 30_000]
     seed = int(objects.namespace.removeprefix("test-"), 16)
     images = [push_image(cluster.registry, repository, str(n), layers=[*shared, 20_000 + n], seed=seed) for n in (1, 2)]
-    moved: list[tuple[set[str], set[str]]] = []
+    moved: list[tuple[set[str], set[int]]] = []
     for number, image in enumerate(images):
         seen = len(source.requests), len(target.requests)
         pulled, pushed = through(source, image), f"{target.address}/{repository}:{number}"

@@ -33,7 +33,10 @@ async def test_the_tool_of_the_guide_is_tracked_like_a_pull(cluster: Environment
     status = await platforms_of_the_guide()(cluster.docker_host, image.reference)
     assert (status.phase, status.attempts, status.failed_attempts) == ("Succeeded", 1, 0)
     assert [(entry.attempt, entry.outcome, entry.reason) for entry in status.history] == [(1, "Succeeded", "Completed")]
-    assert {condition.type: condition.status for condition in status.conditions} == {"Succeeded": "True", "Ready": "True"}
+    assert {condition.type: condition.status for condition in status.conditions} == {
+        "Succeeded": "True",
+        "Ready": "True",
+    }
     assert status.conditions[0].message == "The registry offers linux/amd64, linux/arm64."
     assert status.progress is not None
     assert status.progress.percent == 100

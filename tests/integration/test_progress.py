@@ -52,7 +52,11 @@ class Transfer:
 
 
 def pulled_on_both(
-    objects: Objects, make_image: MakeImage, addresses: Mapping[str, str], sizes: list[int], rate: int,
+    objects: Objects,
+    make_image: MakeImage,
+    addresses: Mapping[str, str],
+    sizes: list[int],
+    rate: int,
 ) -> dict[str, Transfer]:
     """Pull an image on both Engines at once, each through a registry held to a rate."""
     with ExitStack() as stack:
@@ -75,7 +79,9 @@ def pulled_on_both(
 
 @pytest.fixture(scope="module")
 def slow_pulls(
-    shared_objects: Objects, make_image: MakeImage, addresses: dict[str, str],
+    shared_objects: Objects,
+    make_image: MakeImage,
+    addresses: dict[str, str],
 ) -> dict[str, Transfer]:
     """Pull five layers through a registry of 1 MB/s."""
     return pulled_on_both(shared_objects, make_image, addresses, [3_000_000] * 5, RATE)
@@ -83,7 +89,9 @@ def slow_pulls(
 
 @pytest.fixture(scope="module")
 def large_pulls(
-    shared_objects: Objects, make_image: MakeImage, addresses: dict[str, str],
+    shared_objects: Objects,
+    make_image: MakeImage,
+    addresses: dict[str, str],
 ) -> dict[str, Transfer]:
     """Pull 200 MB."""
     return pulled_on_both(shared_objects, make_image, addresses, [LARGE // 4] * 4, LARGE_RATE)
@@ -123,7 +131,9 @@ def test_layers_and_bytes_add_up_to_the_image(slow_pulls: dict[str, Transfer], e
 @pytest.mark.feature("progress.speed")
 @both_engines
 def test_the_speed_is_that_of_the_registry(
-    slow_pulls: dict[str, Transfer], engine_name: str, measured: Measured,
+    slow_pulls: dict[str, Transfer],
+    engine_name: str,
+    measured: Measured,
 ) -> None:
     """From a registry held to 1 MB/s, bytesPerSecond is within 15 % of that after 10 s."""
     pull = slow_pulls[engine_name]
@@ -155,7 +165,9 @@ def test_the_stages_of_a_pull(slow_pulls: dict[str, Transfer], engine_name: str)
 @pytest.mark.feature("progress.throttled")
 @both_engines
 def test_a_large_pull_shows_its_way_and_spares_the_api_server(
-    large_pulls: dict[str, Transfer], engine_name: str, measured: Measured,
+    large_pulls: dict[str, Transfer],
+    engine_name: str,
+    measured: Measured,
 ) -> None:
     """200 MB show at least five rising percentages, add up, and are written at most once in two seconds."""
     pull = large_pulls[engine_name]
@@ -182,7 +194,10 @@ def _has_moved(body: Body) -> bool:
 
 @pytest.mark.feature("progress.kept")
 def test_a_failed_attempt_keeps_its_progress_and_the_next_begins_anew(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """While a retry is waited for, status.progress is what the failed attempt reached; the next one begins at 0."""
     image = make_image(layers=[4_000_000] * 2)
@@ -212,7 +227,10 @@ def test_a_failed_attempt_keeps_its_progress_and_the_next_begins_anew(
 @pytest.mark.feature("progress.kept")
 @pytest.mark.feature("cancel.running")
 def test_a_cancelled_attempt_keeps_its_progress(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Cancel stops all blob requests at the registry within two seconds, and what was reached stays in the status."""
     image = make_image(layers=[10_000_000] * 2)

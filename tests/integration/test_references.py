@@ -27,7 +27,9 @@ def test_a_bare_name_gets_host_namespace_and_tag(objects: Objects, watched: Watc
 @pytest.mark.feature("ref.normalise")
 @pytest.mark.feature("ref.port")
 def test_without_a_tag_all_kinds_name_latest(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """A port is not taken for a tag, and each call to the daemon carries the explicit tag `latest`."""
     image = make_image(tag="latest")
@@ -50,7 +52,9 @@ def test_without_a_tag_all_kinds_name_latest(
 
 @pytest.mark.feature("ref.port")
 def test_host_port_path_and_tag_are_told_apart(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """`host:5000/a/b:1` splits into host with port, path and tag in all three kinds."""
     image = make_image(repository=f"{objects.namespace}/a/b", tag="1")
@@ -69,7 +73,9 @@ def test_host_port_path_and_tag_are_told_apart(
 
 @pytest.mark.feature("ref.digest")
 def test_a_digest_is_pulled_and_tagged_from(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """`repo@sha256:…` works as ImagePull.image and as ImageTag.source, though the registry's tag has moved."""
     image = make_image()
@@ -90,7 +96,9 @@ def test_a_digest_is_pulled_and_tagged_from(
 
 @pytest.mark.feature("ref.digest")
 def test_a_tag_beside_a_digest_is_shown_and_the_digest_counts(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
 ) -> None:
     """`repo:tag@sha256:…` pulls the digest."""
     image = make_image()
@@ -114,7 +122,11 @@ def test_a_tag_beside_a_digest_is_shown_and_the_digest_counts(
     ids=["image-id-as-name", "host-with-underscore", "host-of-a-push", "too-long", "source-is-target"],
 )
 def test_what_only_python_sees_ends_without_a_call(
-    objects: Objects, watched: WatchedEngine, kind: Kind, spec: dict[str, str], expected: str,
+    objects: Objects,
+    watched: WatchedEngine,
+    kind: Kind,
+    spec: dict[str, str],
+    expected: str,
 ) -> None:
     """The API server takes these; the second gate ends them Stalled, and the daemon hears nothing."""
     before = len(watched.gate.requests)

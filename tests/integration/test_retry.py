@@ -43,7 +43,10 @@ def _has_failed(body: Body) -> bool:
 @pytest.mark.feature("retry.only-retryable")
 @pytest.mark.feature("tool.error-cleared")
 def test_what_may_pass_is_tried_again(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """A 503, a reset and a timeout wait with reason and time, and succeed later; history keeps the failed attempt."""
     gates = {}
@@ -74,7 +77,11 @@ def test_what_may_pass_is_tried_again(
 
 @pytest.mark.feature("retry.limit")
 def test_a_lasting_fault_ends_at_the_limit_across_a_crash(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate, operator: OperatorProcess,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    operator: OperatorProcess,
 ) -> None:
     """BackoffLimit 1 makes two attempts, a killed operator in between included, and keeps the cause."""
     image = make_image()
@@ -99,7 +106,10 @@ def test_a_lasting_fault_ends_at_the_limit_across_a_crash(
 @pytest.mark.feature("retry.retry-after")
 @pytest.mark.feature("limit.registry-budget")
 def test_a_rate_limit_pauses_all_who_use_that_registry(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """A 429 is tried again after 60 s at the earliest; meanwhile another pull waits as Throttled without an attempt."""
     image, other, elsewhere = make_image(), make_image(), make_image()

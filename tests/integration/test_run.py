@@ -35,7 +35,11 @@ class Asked:
 
 @pytest.fixture
 def asked(
-    kind: Kind, objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    kind: Kind,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> Asked:
     """Prepare the daemon for one kind."""
     image, other = make_image(), make_image()
@@ -117,7 +121,10 @@ def test_a_changed_how_runs_a_failed_one_again(objects: Objects, kind: Kind, ask
 
 @pytest.mark.feature("run.what-and-how")
 def test_a_changed_how_touches_a_run_in_progress_at_once(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """A run that waits for its retry goes on at once with the Secret it now names, as the same run."""
     pair = (cluster.registry_auth_user, cluster.registry_auth_password)
@@ -136,7 +143,9 @@ def test_a_changed_how_touches_a_run_in_progress_at_once(
 @pytest.mark.feature("run.upgrade")
 @all_kinds
 def test_another_operators_hash_and_spelt_out_defaults_run_nothing(
-    objects: Objects, kind: Kind, asked: Asked,
+    objects: Objects,
+    kind: Kind,
+    asked: Asked,
 ) -> None:
     """A hash of an unknown version is stamped anew; a field set to its default is the same spec as before."""
     before = objects.run(kind, "app", asked.first)["status"]
@@ -165,7 +174,10 @@ def test_each_token_is_one_run(objects: Objects, kind: Kind, asked: Asked) -> No
 
 @pytest.mark.feature("gitops.token")
 def test_a_token_set_during_a_run_causes_one_after_it(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The present run ends first; of several tokens the newest counts."""
     image = make_image(layers=[3_000_000])
@@ -203,7 +215,10 @@ def test_while_cancel_is_true_a_new_run_ends_cancelled(objects: Objects, kind: K
 
 @pytest.mark.feature("session.version-bump")
 def test_an_edited_step_takes_the_place_of_the_running_one(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The old run's child is stopped and removed, the new run's made, under the same Session."""
     old, new = make_image(layers=[20_000_000]), make_image()

@@ -44,7 +44,10 @@ def children(objects: Objects, session: str) -> list[Body]:
 @pytest.mark.feature("session.promote")
 @pytest.mark.feature("session.evidence.digest")
 def test_a_promotion_keeps_the_digest_of_the_whole_index(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Two platforms and two attestations arrive under the digest of the source's index, and the evidence says so."""
     image = make_image(platforms=BOTH, attestations=True)
@@ -67,7 +70,10 @@ def test_a_promotion_keeps_the_digest_of_the_whole_index(
 
 @pytest.mark.feature("session.promote")
 def test_a_second_promotion_finds_everything_done(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """The same content at the target is success under ifExists Fail too; other content there is a conflict."""
     image = make_image(platforms=BOTH)
@@ -84,7 +90,11 @@ def test_a_second_promotion_finds_everything_done(
 
 @pytest.mark.feature("session.promote.graphdriver")
 def test_a_graphdriver_cannot_keep_the_digest_and_nothing_is_pushed(
-    objects: Objects, graphdriver: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate, cluster: Environment,
+    objects: Objects,
+    graphdriver: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    cluster: Environment,
 ) -> None:
     """Under Require the step ends EngineUnsupported before the target registry hears of it."""
     image = make_image(platforms=BOTH)
@@ -101,7 +111,10 @@ def test_a_graphdriver_cannot_keep_the_digest_and_nothing_is_pushed(
 @pytest.mark.feature("session.promote.graphdriver")
 @pytest.mark.feature("session.evidence.digest")
 def test_a_graphdriver_reports_that_the_digest_changed(
-    objects: Objects, graphdriver: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    graphdriver: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Under Report the promotion goes on, and the evidence has both digests and says that they differ."""
     image = make_image()
@@ -117,7 +130,10 @@ def test_a_graphdriver_reports_that_the_digest_changed(
 
 @pytest.mark.feature("session.evidence.digest")
 def test_pull_tag_and_push_as_steps_leave_evidence_too(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Evidence has the digests of both registries, and is true only if they are equal."""
     image = make_image()
@@ -138,7 +154,10 @@ def test_pull_tag_and_push_as_steps_leave_evidence_too(
 
 @pytest.mark.feature("session.sequential")
 def test_steps_run_in_order_as_children_with_an_owner(
-    objects: Objects, watched: WatchedEngine, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """Each step starts after the former one succeeded; its child has an ownerReference and a deterministic name."""
     image = make_image()
@@ -174,7 +193,10 @@ def test_steps_run_in_order_as_children_with_an_owner(
 
 @pytest.mark.feature("session.parallel")
 def test_no_more_steps_run_at_a_time_than_allowed(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """Of 20 steps with parallelism 3 never more than 3 run, at some time 3 do, and none before its runAfter is done."""
     images = [make_image(layers=[60_000]) for _ in range(20)]
@@ -275,7 +297,9 @@ def test_a_session_made_anew_does_not_adopt_old_children(objects: Objects, conta
 
 @pytest.mark.feature("session.names")
 def test_a_name_that_a_stranger_holds_is_avoided(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """An object of somebody else under a child's name is neither adopted nor removed."""
     first, second = make_image(), make_image()
@@ -294,7 +318,10 @@ def test_a_name_that_a_stranger_holds_is_avoided(
 
 
 def test_what_is_not_obeyed_is_refused_and_not_ignored(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Environment,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
 ) -> None:
     """A promotion of one platform, which this version does not offer, ends NotSupported with no child."""
     image = make_image(platforms=BOTH)

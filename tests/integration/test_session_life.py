@@ -65,7 +65,10 @@ def test_a_version_bump_of_a_finished_session_is_one_new_run(objects: Objects, m
 
 @pytest.mark.feature("session.version-bump")
 def test_a_version_bump_stops_the_children_of_a_running_session(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The old run's pulls are stopped at once and their objects removed; the new run does not wait for them."""
     old, new = [make_image(layers=[BIG]) for _ in range(2)], make_image()
@@ -103,7 +106,10 @@ def test_twenty_bumps_in_a_row_leave_the_last_ones_children(objects: Objects, ma
 
 @pytest.mark.feature("session.lost-image")
 def test_a_step_whose_image_was_removed_runs_again_once(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The image of the first step goes while the second runs; the third finds it gone, and the first is made again."""
     image, slow = make_image(), make_image(layers=[3_000_000])
@@ -148,7 +154,10 @@ def test_an_image_that_is_lost_again_ends_the_session(objects: Objects, containe
 @pytest.mark.feature("session.cancel")
 @pytest.mark.parametrize(
     ("change", "fields", "expected"),
-    [({"cancel": True}, {}, ("Cancelled", "Cancelled")), ({}, {"activeDeadlineSeconds": 4}, ("Failed", "DeadlineExceeded"))],
+    [
+        ({"cancel": True}, {}, ("Cancelled", "Cancelled")),
+        ({}, {"activeDeadlineSeconds": 4}, ("Failed", "DeadlineExceeded")),
+    ],
     ids=["cancel", "deadline"],
 )
 def test_a_stopped_session_stops_every_child(
@@ -180,7 +189,10 @@ def test_a_stopped_session_stops_every_child(
 
 @pytest.mark.feature("session.cancel", "suspend.resume")
 def test_a_suspended_session_suspends_its_children_and_comes_back(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """No daemon call is left while it is suspended; clearing it ends all steps well."""
     image, other = make_image(layers=[2_000_000]), make_image()
@@ -224,7 +236,10 @@ def failing_steps(objects: Objects, registry: str, image: PushedImage) -> list[B
     ],
 )
 def test_the_first_failure_too_many_stops_the_rest(
-    objects: Objects, make_image: MakeImage, allowed: int, expected: dict[str, int],
+    objects: Objects,
+    make_image: MakeImage,
+    allowed: int,
+    expected: dict[str, int],
 ) -> None:
     """The remaining steps are Skipped, and any failed step ends the Session StepFailed."""
     image = make_image()
@@ -238,7 +253,10 @@ def test_the_first_failure_too_many_stops_the_rest(
 
 @pytest.mark.feature("session.failure-policy")
 def test_what_runs_when_a_step_fails_is_left_to_finish(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The running neighbour ends well; only what had not begun is Skipped."""
     image = make_image(layers=[2_000_000])
@@ -251,8 +269,9 @@ def test_what_runs_when_a_step_fails_is_left_to_finish(
     body = objects.run(SESSION, "release", {"steps": steps, "parallelism": 2, "daemonName": engine.name})
     assert reason(body) == "StepFailed"
     assert phases(body) == {"good": "Succeeded", "bad": "Failed", "later": "Skipped"}
-    assert set(child["spec"]["image"] for child in children(objects, "release").values()) == {
-        steps[0]["pull"]["image"], steps[1]["pull"]["image"],
+    assert {child["spec"]["image"] for child in children(objects, "release").values()} == {
+        steps[0]["pull"]["image"],
+        steps[1]["pull"]["image"],
     }
 
 
@@ -308,7 +327,10 @@ def test_a_token_runs_all_steps_again(objects: Objects, make_image: MakeImage) -
 
 @pytest.mark.feature("session.failure-policy")
 def test_a_promotion_that_fails_in_its_push_fails_its_step(
-    objects: Objects, containerd: EngineUnderTest, make_image: MakeImage, cluster: Any,
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Any,
 ) -> None:
     """The reason of the push is the step's; a retry makes all three operations again and ends well."""
     image, other = make_image(), make_image()

@@ -46,7 +46,11 @@ def test_an_open_session_is_ready_at_once(objects: Objects) -> None:
 @pytest.mark.feature("session.open")
 @pytest.mark.parametrize(("fails", "expected"), [(True, "MemberFailed"), (False, "Completed")])
 def test_a_joined_failure_changes_counts_only_until_it_closes(
-    objects: Objects, make_image: MakeImage, *, fails: bool, expected: str,
+    objects: Objects,
+    make_image: MakeImage,
+    *,
+    fails: bool,
+    expected: str,
 ) -> None:
     """The Session stays open and Ready; the failure is told when it closes."""
     image = make_image()
@@ -74,7 +78,10 @@ def counted(body: Body) -> bool:
 
 @pytest.mark.feature("session.join")
 def test_joined_operations_enter_the_counts_and_running_ones_the_list(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """All twelve are counted; at most eight of the running ones are listed, with stage and percentage."""
     images = [make_image(layers=[BIG]) for _ in range(12)]
@@ -82,7 +89,9 @@ def test_joined_operations_enter_the_counts_and_running_ones_the_list(
     opened(objects, daemonName=engine.name)
     for number, image in enumerate(images):
         objects.create(
-            IMAGE_PULL, f"p{number}", {"image": through(gate, image), "daemonName": engine.name, **MEMBER},
+            IMAGE_PULL,
+            f"p{number}",
+            {"image": through(gate, image), "daemonName": engine.name, **MEMBER},
         )
     body = objects.wait(SESSION, "group", running(6))
     assert body["status"]["total"] == 12
@@ -97,7 +106,8 @@ def test_joined_operations_enter_the_counts_and_running_ones_the_list(
 
 @pytest.mark.feature("session.join")
 def test_at_most_eight_running_operations_are_listed(
-    objects: Objects, watched: WatchedEngine,
+    objects: Objects,
+    watched: WatchedEngine,
 ) -> None:
     """Ten tags wait for their daemon's answer at once; the list has eight, the counts have ten."""
     made = watched.daemon.make(f"local.example/{objects.namespace}:0", objects.namespace.encode())
@@ -105,7 +115,9 @@ def test_at_most_eight_running_operations_are_listed(
     opened(objects)
     for number in range(10):
         target = f"local.example/{objects.namespace}:{number + 1}"
-        objects.create(IMAGE_TAG, f"t{number}", {"source": made, "target": target, "daemonName": watched.name, **MEMBER})
+        objects.create(
+            IMAGE_TAG, f"t{number}", {"source": made, "target": target, "daemonName": watched.name, **MEMBER}
+        )
     body = objects.wait(SESSION, "group", lambda body: body["status"].get("running") == 10)
     assert len(body["status"]["active"]) == 8
     watched.gate.release()
@@ -142,7 +154,9 @@ def test_an_operation_does_not_join_a_session_with_steps(objects: Objects, make_
 
 
 @pytest.mark.feature("session.closed")
-def test_what_joins_a_closed_session_is_refused(objects: Objects, watched: WatchedEngine, make_image: MakeImage) -> None:
+def test_what_joins_a_closed_session_is_refused(
+    objects: Objects, watched: WatchedEngine, make_image: MakeImage
+) -> None:
     """It ends Stalled with SessionClosed and no daemon call, and does not change what the Session came to."""
     image = make_image()
     opened(objects)
@@ -163,7 +177,10 @@ def test_what_joins_a_closed_session_is_refused(objects: Objects, watched: Watch
 
 @pytest.mark.feature("session.closed")
 def test_a_closing_session_waits_for_what_runs_and_takes_nothing_new(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The running member ends well; the one that comes too late is refused and is no failure of the Session."""
     image, other = make_image(layers=[1_500_000]), make_image()
@@ -214,7 +231,10 @@ def test_an_operation_over_the_limit_of_operations_is_refused(objects: Objects, 
 
 @pytest.mark.feature("session.limits")
 def test_what_runs_is_not_evicted_by_a_limit(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """A running pull goes on when another one has used the limit up; the next one is refused."""
     # Engine 29 counts in steps of 1 MiB, so the size of a smaller layer stays unknown.

@@ -52,7 +52,11 @@ def moment(text: str) -> datetime:
 
 @pytest.mark.feature("session.statistics", "session.history", "session.errors")
 def test_the_record_equals_a_recount_also_after_a_restart(
-    objects: Objects, operator: OperatorProcess, cluster: Environment, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    operator: OperatorProcess,
+    cluster: Environment,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Of twelve steps of all actions; a new process comes to the same numbers from the objects alone."""
     good = [make_image(layers=[200_000]) for _ in range(6)]
@@ -82,7 +86,9 @@ def test_the_record_equals_a_recount_also_after_a_restart(
 
 @pytest.mark.feature("session.statistics", "session.history")
 def test_an_open_session_sums_up_again_after_a_restart(
-    objects: Objects, operator: OperatorProcess, make_image: MakeImage,
+    objects: Objects,
+    operator: OperatorProcess,
+    make_image: MakeImage,
 ) -> None:
     """What a new process makes of the joined operations is what the old one had, and grows with the next."""
     images = [make_image() for _ in range(4)]
@@ -104,7 +110,10 @@ def test_an_open_session_sums_up_again_after_a_restart(
 
 @pytest.mark.feature("session.history")
 def test_each_execution_leaves_its_arguments_and_no_credential(
-    objects: Objects, cluster: Environment, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    cluster: Environment,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Tool, operation, arguments, run, attempt, duration and outcome, in the order in which they happened."""
     credentials = (cluster.registry_auth_user, cluster.registry_auth_password)
@@ -118,7 +127,9 @@ def test_each_execution_leaves_its_arguments_and_no_credential(
     target = f"{cluster.registry_auth}/{objects.namespace}/app:1"
     steps = [promote("ship", image.reference, target)]
     body = objects.run(
-        SESSION, "release", {"steps": steps, "secretRef": {"name": "login"}, "daemonName": containerd.name},
+        SESSION,
+        "release",
+        {"steps": steps, "secretRef": {"name": "login"}, "daemonName": containerd.name},
     )
     assert reason(body) == "Completed"
     history = body["status"]["history"]
@@ -155,7 +166,9 @@ def test_history_and_runs_keep_the_newest(objects: Objects, make_image: MakeImag
 
 @pytest.mark.feature("session.errors")
 def test_errors_count_repetitions_and_keep_the_newest_ten(
-    objects: Objects, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """The same reason of the same operation raises its count; of more than ten the oldest goes."""
     image = make_image()
@@ -167,7 +180,10 @@ def test_errors_count_repetitions_and_keep_the_newest_ten(
     body = objects.wait(SESSION, "group", lambda body: counts(body) == {"failed": 1})
     (error,) = body["status"]["errors"]
     assert (error["operationRef"]["name"], error["reason"], error["class"], error["count"]) == (
-        "twice", "RegistryUnavailable", "Retryable", 2,
+        "twice",
+        "RegistryUnavailable",
+        "Retryable",
+        2,
     )
     assert moment(error["lastTime"]) > moment(error["firstTime"])
     second_later = moment(error["lastTime"]) + timedelta(seconds=1)  # times of a status are whole seconds
@@ -188,7 +204,10 @@ def test_errors_count_repetitions_and_keep_the_newest_ten(
 
 @pytest.mark.feature("session.evidence.digest")
 def test_evidence_says_that_the_digest_arrived(
-    objects: Objects, cluster: Environment, engine: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    cluster: Environment,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """After pull, tag and push; the digest is preserved exactly where both registries serve the same."""
     image = make_image(layers=[30_000, 20_000])
@@ -213,7 +232,9 @@ def test_evidence_says_that_the_digest_arrived(
 
 @pytest.mark.feature("session.evidence.digest")
 def test_evidence_claims_nothing_of_an_image_that_was_not_pulled(
-    objects: Objects, cluster: Environment, containerd: EngineUnderTest,
+    objects: Objects,
+    cluster: Environment,
+    containerd: EngineUnderTest,
 ) -> None:
     """An image that the run did not pull has no source digest, so no digest is said to be preserved."""
     target = f"{cluster.registry_target}/{objects.namespace}/made:1"
@@ -231,7 +252,12 @@ def test_evidence_claims_nothing_of_an_image_that_was_not_pulled(
 @pytest.mark.feature("session.promote")
 @pytest.mark.parametrize("kept", [False, True], ids=["delete", "held-by-another"])
 def test_a_promotion_may_leave_nothing_on_the_daemon(
-    objects: Objects, cluster: Environment, containerd: EngineUnderTest, make_image: MakeImage, *, kept: bool,
+    objects: Objects,
+    cluster: Environment,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    *,
+    kept: bool,
 ) -> None:
     """LocalImages Delete removes both references after success, but not what another object asks for."""
     image = make_image(platforms=BOTH, attestations=True)
@@ -258,7 +284,10 @@ def test_a_promotion_may_leave_nothing_on_the_daemon(
 
 @pytest.mark.feature("dryrun.faithful")
 def test_a_dry_run_of_a_session_changes_nothing(
-    objects: Objects, cluster: Environment, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    cluster: Environment,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """Each step assumes what the earlier ones would have made; afterwards nothing is there, and a real run works."""
     image = make_image()
@@ -284,7 +313,11 @@ def test_a_dry_run_of_a_session_changes_nothing(
 
 @pytest.mark.feature("dryrun.faithful")
 def test_a_dry_run_of_a_session_finds_the_real_reason(
-    objects: Objects, cluster: Environment, graphdriver: EngineUnderTest, containerd: EngineUnderTest, make_image: MakeImage,
+    objects: Objects,
+    cluster: Environment,
+    graphdriver: EngineUnderTest,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
 ) -> None:
     """A missing image, a target that is taken, and a store that cannot keep a digest are found without writing."""
     image, taken = make_image(), make_image()
@@ -325,7 +358,10 @@ def test_the_time_to_live_removes_session_and_children_together(objects: Objects
 
 @pytest.mark.feature("session.expiry")
 def test_no_session_is_removed_while_a_child_runs(
-    objects: Objects, engine: EngineUnderTest, make_image: MakeImage, make_gate: MakeGate,
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
 ) -> None:
     """A child that was asked again holds its Session until it has ended, however long its time is over."""
     image = make_image(layers=[1_500_000])

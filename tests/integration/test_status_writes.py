@@ -61,7 +61,10 @@ def by_operator(body: Body) -> list[Body]:
 @pytest.mark.feature("status.only-status")
 @pytest.mark.parametrize("course", [Course.SUCCEEDS, Course.FAILS])
 def test_the_operator_writes_nothing_but_status(
-    stage: Stage, kubectl: Client, operator: OperatorProcess, course: Course,
+    stage: Stage,
+    kubectl: Client,
+    operator: OperatorProcess,
+    course: Course,
 ) -> None:
     """After the end the rest is what was applied, only status is managed by the operator, and a diff is empty."""
     operator.stop()
@@ -99,7 +102,9 @@ def test_the_operators_finalizer_is_the_one_other_thing_it_writes(stage: Stage, 
     assert kubectl.run("diff", "--server-side", "-f", "-", stdin=text).said == ""
     stage.objects.delete(IMAGE_PULL, "finalized")
     body = stage.objects.wait(
-        IMAGE_PULL, "finalized", lambda body: body["metadata"]["finalizers"] == ["example.com/kept"],
+        IMAGE_PULL,
+        "finalized",
+        lambda body: body["metadata"]["finalizers"] == ["example.com/kept"],
     )
     stage.objects.patch(IMAGE_PULL, "finalized", {"metadata": {"finalizers": None}})
     stage.objects.wait_gone(IMAGE_PULL, "finalized")
@@ -148,7 +153,9 @@ async def reported(writer: StatusWriter, key: ObjectKey, status: StatusModel) ->
 
 @pytest.mark.feature("status.recreated")
 async def test_a_status_for_a_deleted_object_is_not_written_onto_its_successor(
-    stage: Stage, operator: OperatorProcess, writer: StatusWriter,
+    stage: Stage,
+    operator: OperatorProcess,
+    writer: StatusWriter,
 ) -> None:
     """Neither with the resourceVersion of the former object nor with that of the new one, nor as a report."""
     operator.stop()
@@ -173,7 +180,9 @@ async def test_a_status_for_a_deleted_object_is_not_written_onto_its_successor(
 
 @pytest.mark.feature("status.recreated")
 async def test_a_stale_status_is_not_written_over_a_newer(
-    stage: Stage, operator: OperatorProcess, writer: StatusWriter,
+    stage: Stage,
+    operator: OperatorProcess,
+    writer: StatusWriter,
 ) -> None:
     """A commit that was decided on an older version of the object is refused, whatever changed meanwhile."""
     stage.create(IMAGE_TAG, "stale", Course.SUCCEEDS)
@@ -207,7 +216,9 @@ def runs_of_its_own(body: Body, first: str) -> None:
 @pytest.mark.feature("status.recreated")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_what_a_paused_operator_was_about_to_write_is_not_written_onto_a_successor(
-    held: Stage, operator: OperatorProcess, kind: Kind,
+    held: Stage,
+    operator: OperatorProcess,
+    kind: Kind,
 ) -> None:
     """Its call ends, and the object is deleted and made anew, before it comes to write the end."""
     held.create(kind, "paused", Course.RUNS)

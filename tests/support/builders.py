@@ -134,7 +134,11 @@ def image(**fields: Any) -> ImageStatus:
 
 
 def decided(
-    subject: Operation, *, running: Attempt | None = None, parent: Parent | None = None, now: datetime = NOW,
+    subject: Operation,
+    *,
+    running: Attempt | None = None,
+    parent: Parent | None = None,
+    now: datetime = NOW,
 ) -> OperationStatus:
     """Decide, check the status against the contract, and return it."""
     status = decide(subject, attempt=running, parent=parent, now=now).status
@@ -148,7 +152,9 @@ def running_status(spec: OperationSpec | None = None, *, now: datetime = NOW, **
 
 
 def finished_status(
-    reason: Reason = Reason.PULLED, spec: OperationSpec | None = None, **fields: Any,
+    reason: Reason = Reason.PULLED,
+    spec: OperationSpec | None = None,
+    **fields: Any,
 ) -> OperationStatus:
     """Return the status of an operation whose first run ended at the first attempt."""
     before = running_status(spec, **fields)

@@ -99,7 +99,11 @@ class Client:
         said = self.home / f"said-{time.monotonic_ns()}"
         with said.open("wb") as file:
             process = subprocess.Popen(
-                self._command(words), env=self._environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                self._command(words),
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
             )
         return Running(process, said)
 

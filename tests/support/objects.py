@@ -92,7 +92,12 @@ class Objects:
         return sorted(about, key=lambda event: event["metadata"]["creationTimestamp"])
 
     def wait(
-        self, kind: Kind, name: str, condition: Callable[[Body], bool], *, seconds: float = WAIT_SECONDS,
+        self,
+        kind: Kind,
+        name: str,
+        condition: Callable[[Body], bool],
+        *,
+        seconds: float = WAIT_SECONDS,
     ) -> Body:
         """Return the object as soon as a condition holds for it; every state on the way must keep the contract.
 
@@ -115,7 +120,12 @@ class Objects:
         return self.wait(kind, name, finished, seconds=seconds)
 
     def run(
-        self, kind: Kind, name: str, spec: Mapping[str, Any], *, seconds: float = WAIT_SECONDS,
+        self,
+        kind: Kind,
+        name: str,
+        spec: Mapping[str, Any],
+        *,
+        seconds: float = WAIT_SECONDS,
     ) -> Body:
         """Create an object and return it when its run has ended."""
         self.create(kind, name, spec)

@@ -189,10 +189,18 @@ class OperationLife:
         for _ in range(10):
             attempt = self.call.view(self.now) if self.call is not None else None
             subject = operation(
-                self.spec, self.known, written=self.written, generation=self.generation, requested_at=self.token,
+                self.spec,
+                self.known,
+                written=self.written,
+                generation=self.generation,
+                requested_at=self.token,
             )
             decision = decide(
-                subject, attempt=attempt, parent=self.parent, now=self.now, accepting=self.accepting,
+                subject,
+                attempt=attempt,
+                parent=self.parent,
+                now=self.now,
+                accepting=self.accepting,
             )
             self.check(decision, attempt)
             try:

@@ -121,7 +121,8 @@ class OperatorBench:
             return self.api.put(path, {"kind": kind.kind, "metadata": {"name": name} | metadata, "spec": spec})
         generation = known["metadata"]["generation"] + (known["spec"] != spec)
         return self.api.put(
-            path, known | {"metadata": known["metadata"] | {"generation": generation} | metadata, "spec": spec},
+            path,
+            known | {"metadata": known["metadata"] | {"generation": generation} | metadata, "spec": spec},
         )
 
     def path(self, kind: Kind, name: str) -> str:

@@ -77,7 +77,12 @@ class RecordingEngine:
         return self.registry.get(str(reference))
 
     async def pull(
-        self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink,  # noqa: ARG002 - the protocol
+        self,
+        reference: Reference,
+        *,
+        platform: str | None,  # noqa: ARG002 - the protocol
+        auth: RegistryAuth | None,  # noqa: ARG002 - the protocol
+        sink: RecordSink,
     ) -> PullReceipt:
         """Bring what the registry has."""
         self._called("pull", str(reference))
@@ -96,7 +101,12 @@ class RecordingEngine:
         return PullReceipt(digest, up_to_date=False)
 
     async def push(
-        self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink,  # noqa: ARG002 - the protocol
+        self,
+        reference: Reference,
+        *,
+        platform: str | None,
+        auth: RegistryAuth | None,  # noqa: ARG002 - the protocol
+        sink: RecordSink,
     ) -> PushReceipt:
         """Send to the registry."""
         self._called("push", f"{reference} {platform}" if platform else str(reference))

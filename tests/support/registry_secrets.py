@@ -12,7 +12,12 @@ FORMS = ("dockerconfigjson-auth", "dockerconfigjson-pair", "dockercfg", "basic-a
 
 
 def create_registry_secret(
-    objects: Objects, name: str, host: str, pair: tuple[str, str], *, form: str = "dockerconfigjson-auth",
+    objects: Objects,
+    name: str,
+    host: str,
+    pair: tuple[str, str],
+    *,
+    form: str = "dockerconfigjson-auth",
 ) -> None:
     """Create a Secret with user name and password for a registry host."""
     user, password = pair

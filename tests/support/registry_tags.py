@@ -15,7 +15,9 @@ def tagged(image: PushedImage, tags: Iterable[str]) -> Iterator[str]:
     """Tag the image anew in its registry, one tag after another, and give each reference as soon as it is there."""
     manifests = f"http://{image.registry}/v2/{image.repository}/manifests"
     with requests.Session() as registry:
-        manifest = registry.get(f"{manifests}/{image.tag}", headers={"Accept": image.media_type}, timeout=_SECONDS).content
+        manifest = registry.get(
+            f"{manifests}/{image.tag}", headers={"Accept": image.media_type}, timeout=_SECONDS
+        ).content
         for tag in tags:
             headers = {"Content-Type": image.media_type}
             registry.put(f"{manifests}/{tag}", manifest, headers=headers, timeout=_SECONDS).raise_for_status()

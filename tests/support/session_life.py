@@ -85,7 +85,12 @@ class SessionLife:
     def join(self, name: str, phase: Phase, **fields: Any) -> None:
         """Let an operation join by sessionRef, or one that joined come to a phase; and look."""
         self.members[name] = Member(
-            "ImagePull", name, f"uid-of-{name}", child_status(phase, **fields), owned=False, tool="pull",
+            "ImagePull",
+            name,
+            f"uid-of-{name}",
+            child_status(phase, **fields),
+            owned=False,
+            tool="pull",
         )
         self.look()
 
@@ -152,7 +157,11 @@ class SessionLife:
                     assert effect.name not in self.members, effect
                     self.made.append(effect)
                     self.members[effect.name] = Member(
-                        effect.kind, effect.name, f"uid-of-{effect.name}", OperationStatus(), tool="pull",
+                        effect.kind,
+                        effect.name,
+                        f"uid-of-{effect.name}",
+                        OperationStatus(),
+                        tool="pull",
                     )
                 case DeleteChild(name=name, uid=uid):
                     assert self.members.pop(name).uid == uid

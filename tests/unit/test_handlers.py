@@ -29,9 +29,7 @@ def test_the_registry_holds_one_event_handler_for_each_kind_and_nothing_else() -
         f"observe-{kind.plural}" for kind in WATCHED
     }
     kinds = {
-        name: part
-        for name, part in vars(registry).items()
-        if name != "_watching" and hasattr(part, "get_all_handlers")
+        name: part for name, part in vars(registry).items() if name != "_watching" and hasattr(part, "get_all_handlers")
     }
     assert {"_activities", "_changing", "_spawning", "_indexing", "_webhooks"} <= set(kinds)
     assert {name for name, part in kinds.items() if list(part.get_all_handlers())} == set()

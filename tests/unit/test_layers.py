@@ -29,8 +29,27 @@ ALLOWED: dict[str, set[str]] = {
 
 # What would let core do I/O, look at a clock or throw dice. typing and the like are fine.
 IMPURE = {
-    "asyncio", "threading", "concurrent", "socket", "ssl", "http", "urllib", "subprocess", "os", "io", "pathlib",
-    "random", "secrets", "uuid", "time", "logging", "aiohttp", "docker", "requests", "kubernetes", "kopf",
+    "asyncio",
+    "threading",
+    "concurrent",
+    "socket",
+    "ssl",
+    "http",
+    "urllib",
+    "subprocess",
+    "os",
+    "io",
+    "pathlib",
+    "random",
+    "secrets",
+    "uuid",
+    "time",
+    "logging",
+    "aiohttp",
+    "docker",
+    "requests",
+    "kubernetes",
+    "kopf",
     "prometheus_client",
 }
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input"}

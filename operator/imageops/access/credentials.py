@@ -128,7 +128,11 @@ def _entry(name: str, host: str, entry: Mapping[str, Any]) -> RegistryAuth | Non
             raise _invalid(name, f"the entry for {host} lacks a user name or a password")
         return None
     return RegistryAuth(
-        username=username, password=password, identity_token=token, registry_token=registry_token, server=host,
+        username=username,
+        password=password,
+        identity_token=token,
+        registry_token=registry_token,
+        server=host,
     )
 
 

@@ -53,7 +53,11 @@ class ChosenCredential:
 
 
 async def resolve(
-    host: str, *, own: CredentialSource, session: CredentialSource, reader: SecretReader,
+    host: str,
+    *,
+    own: CredentialSource,
+    session: CredentialSource,
+    reader: SecretReader,
 ) -> ChosenCredential:
     """Return the credential for a host; the nearest source that names one decides.
 
@@ -66,7 +70,8 @@ async def resolve(
         auth = secret.for_host(host)
         if auth is None:
             raise OperationError(
-                Reason.SECRET_INVALID, f"Secret {own.secret!r} has no entry for the registry {host}.",
+                Reason.SECRET_INVALID,
+                f"Secret {own.secret!r} has no entry for the registry {host}.",
             )
         return _chosen(secret, auth, AuthMethod.SECRET_REF)
     nearest = own if own.service_account is not None else session

@@ -131,7 +131,12 @@ class ApiServer:
                 raise
 
     async def _request(
-        self, method: str, path: str, *, body: Any = None, content_type: str = JSON,
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        content_type: str = JSON,
     ) -> dict[str, Any]:
         request = f"{method} {path.partition('?')[0]}"
         headers = {"Content-Type": content_type, "Accept": JSON}

@@ -28,7 +28,8 @@ class NamespaceSecrets:
         except ApiError as error:
             if error.not_found:
                 raise OperationError(
-                    Reason.SECRET_NOT_FOUND, f"There is no Secret {name!r} in namespace {self.namespace!r} yet.",
+                    Reason.SECRET_NOT_FOUND,
+                    f"There is no Secret {name!r} in namespace {self.namespace!r} yet.",
                 ) from error
             raise OperationError(
                 Reason.SECRET_NOT_FOUND,

@@ -67,7 +67,10 @@ class OperationTurn(Turn[OperationStatus]):
         """Close an attempt that a former process began and never finished."""
         if history.open_entry(self.status) is not None:
             self.status = history.closed(
-                self.status, outcome=HistoryOutcome.INTERRUPTED, reason=Reason.INTERRUPTED, now=self.stamp,
+                self.status,
+                outcome=HistoryOutcome.INTERRUPTED,
+                reason=Reason.INTERRUPTED,
+                now=self.stamp,
             )
             self.set(next_retry_time=None)
 
@@ -142,7 +145,12 @@ class OperationTurn(Turn[OperationStatus]):
         self.event(Reason.RETRYING, outcome.message, warning=True)
 
     def end(
-        self, reason: Reason, message: str, hint: str | None = None, *, error: ErrorStatus | None = None,
+        self,
+        reason: Reason,
+        message: str,
+        hint: str | None = None,
+        *,
+        error: ErrorStatus | None = None,
     ) -> None:
         """End the run."""
         state = _ended_state(reason)

@@ -31,7 +31,11 @@ def policy_of_run(policy: ImagePullPolicy, trigger: str) -> ImagePullPolicy:
 
 
 def push_verdict(
-    *, if_exists: IfExists, required_digest: str | None, remote_digest: str | None, own_digests: Collection[str],
+    *,
+    if_exists: IfExists,
+    required_digest: str | None,
+    remote_digest: str | None,
+    own_digests: Collection[str],
 ) -> Reason | None:
     """Say whether a push is already done or to be left; None = push.
 

@@ -162,7 +162,11 @@ class _Turn(OperationTurn):
                 self.state(State.PENDING, Reason.INTERRUPTED)
 
     def leave(
-        self, attempt: Attempt | None, reason: Reason, message: str | None = None, hint: str | None = None,
+        self,
+        attempt: Attempt | None,
+        reason: Reason,
+        message: str | None = None,
+        hint: str | None = None,
     ) -> None:
         """End the run, after the daemon call is stopped."""
         if attempt is not None:
@@ -248,7 +252,10 @@ class _Turn(OperationTurn):
 
     def result(self, write: Write) -> Decision[OperationStatus]:
         return Decision(
-            status=self.status, write=write, effects=tuple(self.effects), wake_at=min(self.wakes, default=None),
+            status=self.status,
+            write=write,
+            effects=tuple(self.effects),
+            wake_at=min(self.wakes, default=None),
         )
 
     def write(self, attempt: Attempt | None) -> Write:

@@ -126,7 +126,10 @@ def operation_spec(
 
 
 def _promotion(
-    action: PromoteAction, kind: str, former: Mapping[str, OperationStatus], image_store: str | None,
+    action: PromoteAction,
+    kind: str,
+    former: Mapping[str, OperationStatus],
+    image_store: str | None,
 ) -> dict[str, Any]:
     platforms = list(action.platforms) or ([PLATFORM_ALL] if image_store == CONTAINERD else [])
     if kind == PULL:

@@ -20,7 +20,8 @@ def refusal(spec: OperationSpec | SessionSpec, *, daemons: Collection[str]) -> O
     ignored = next(_not_obeyed(spec), None)
     if ignored is not None:
         return OperationError(
-            Reason.NOT_SUPPORTED, f"spec.{ignored} is not obeyed by this version, so nothing was done.",
+            Reason.NOT_SUPPORTED,
+            f"spec.{ignored} is not obeyed by this version, so nothing was done.",
         )
     for name in _daemon_names(spec):
         if name not in daemons:

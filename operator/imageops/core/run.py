@@ -74,7 +74,7 @@ class Turn(Generic[StatusT]):
         return self.now.replace(microsecond=0)
 
     def set(self, **changes: Any) -> None:
-        """Change fields of the status; where nothing differs it stays the same object, which costs nothing to compare."""
+        """Change fields of the status; where nothing differs it stays the same object."""
         different = {name: value for name, value in changes.items() if getattr(self.status, name) is not value}
         if different:
             self.status = self.status.model_copy(update=different)

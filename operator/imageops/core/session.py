@@ -283,7 +283,10 @@ class _Turn(Turn[SessionStatus]):
 
     def result(self) -> Decision[SessionStatus]:
         return Decision(
-            status=self.status, write=self.write(), effects=tuple(self.effects), wake_at=min(self.wakes, default=None),
+            status=self.status,
+            write=self.write(),
+            effects=tuple(self.effects),
+            wake_at=min(self.wakes, default=None),
         )
 
     def write(self) -> Write:

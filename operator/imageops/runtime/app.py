@@ -39,7 +39,12 @@ class Watch(Protocol):
     """Delivers watch events until the process is to end."""
 
     async def __call__(
-        self, *, observe: Observe, drain: Drain, kubeconfig: str | None, ready: asyncio.Event,
+        self,
+        *,
+        observe: Observe,
+        drain: Drain,
+        kubeconfig: str | None,
+        ready: asyncio.Event,
     ) -> None:
         """Watch."""
         ...

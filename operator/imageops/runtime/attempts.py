@@ -40,7 +40,10 @@ class OperationCredentials:
 
 
 def arguments_of(
-    spec: OperationSpec, *, trigger: str = Trigger.SPEC, assumed: frozenset[str] = frozenset(),
+    spec: OperationSpec,
+    *,
+    trigger: str = Trigger.SPEC,
+    assumed: frozenset[str] = frozenset(),
 ) -> PullArguments | PushArguments | TagArguments:
     """Return what the tool of an operation is asked for.
 

@@ -358,7 +358,8 @@ class Controller:
         ]
         try:
             stored = await self._api.patch(
-                entry.key.path, [*test, {"op": "add", "path": "/metadata/finalizers", "value": wanted}],
+                entry.key.path,
+                [*test, {"op": "add", "path": "/metadata/finalizers", "value": wanted}],
             )
         except ApiError as error:
             if not (error.stale or error.not_found):
@@ -396,4 +397,3 @@ class Controller:
                 self.wake(session)
                 return
         self.observe(kind, "ADDED", stored)
-

@@ -34,6 +34,7 @@ from imageops.tools.tool import Tool
 
 _DAEMON_AWAY = frozenset({Reason.DAEMON_UNAVAILABLE, Reason.DAEMON_CONNECTION_LOST})
 
+
 class AttemptCounter(Protocol):
     """Counts attempts in and out."""
 
@@ -209,7 +210,8 @@ class SessionDecider:
         if entry.status.run and entry.status.completion_time is None:
             for kind in self.kinds:
                 listed = await self.api.get(
-                    collection(kind, entry.key.namespace), {"labelSelector": f"{SESSION_LABEL}={entry.key.name}"},
+                    collection(kind, entry.key.namespace),
+                    {"labelSelector": f"{SESSION_LABEL}={entry.key.name}"},
                 )
                 for body in listed.get("items") or ():
                     self.observe(kind, None, body)

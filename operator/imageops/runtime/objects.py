@@ -211,5 +211,3 @@ def is_newer(resource_version: str, than: str) -> bool:
         return int(resource_version) > int(than)
     except ValueError:
         return resource_version != than
-
-

@@ -97,7 +97,12 @@ class ToolRun:
         match effect:
             case StartAttempt():
                 self._attempt = RunningAttempt(
-                    effect.run, effect.number, effect.purpose, _clock, self._woken.set, lambda _: self._woken.set(),
+                    effect.run,
+                    effect.number,
+                    effect.purpose,
+                    _clock,
+                    self._woken.set,
+                    lambda _: self._woken.set(),
                 )
                 self._attempt.start(self._tool, self._arguments, desk=None)
             case StopAttempt(reason=reason) if self._attempt is not None:

@@ -20,7 +20,11 @@ class HealthServer:
     """A small HTTP server for probes and scrapes."""
 
     def __init__(
-        self, *, alive: Callable[[], Verdict], ready: Callable[[], Verdict], metrics: Callable[[], bytes],
+        self,
+        *,
+        alive: Callable[[], Verdict],
+        ready: Callable[[], Verdict],
+        metrics: Callable[[], bytes],
     ) -> None:
         """Keep what answers; `start` listens."""
         application = web.Application()

@@ -15,7 +15,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         labels = {"registry": self.registry}
         self.reconciles = Counter(
-            "controller_runtime_reconcile", "Decisions taken.", ["controller", "result"], **labels,  # type: ignore[arg-type]
+            "controller_runtime_reconcile",
+            "Decisions taken.",
+            ["controller", "result"],
+            **labels,  # type: ignore[arg-type]
         )
         self.reconcile_seconds = Histogram(
             "controller_runtime_reconcile_time_seconds",
@@ -25,7 +28,10 @@ class Metrics:
             **labels,  # type: ignore[arg-type]
         )
         self.operations = Counter(
-            "imageops_operations", "Runs that ended.", ["kind", "result", "reason"], **labels,  # type: ignore[arg-type]
+            "imageops_operations",
+            "Runs that ended.",
+            ["kind", "result", "reason"],
+            **labels,  # type: ignore[arg-type]
         )
         self.operation_seconds = Histogram(
             "imageops_operation_duration_seconds",
@@ -35,19 +41,33 @@ class Metrics:
             **labels,  # type: ignore[arg-type]
         )
         self.operations_running = Gauge(
-            "imageops_operations_running", "Attempts in progress.", ["kind"], **labels,  # type: ignore[arg-type]
+            "imageops_operations_running",
+            "Attempts in progress.",
+            ["kind"],
+            **labels,  # type: ignore[arg-type]
         )
         self.bytes = Counter(
-            "imageops_bytes", "Bytes moved between registries and daemons.", ["direction"], **labels,  # type: ignore[arg-type]
+            "imageops_bytes",
+            "Bytes moved between registries and daemons.",
+            ["direction"],
+            **labels,  # type: ignore[arg-type]
         )
         self.daemon_up = Gauge(
-            "imageops_daemon_up", "Whether the daemon answered the last look.", ["daemon"], **labels,  # type: ignore[arg-type]
+            "imageops_daemon_up",
+            "Whether the daemon answered the last look.",
+            ["daemon"],
+            **labels,  # type: ignore[arg-type]
         )
         self.status_patches = Counter(
-            "imageops_status_patch", "Writes of status, by what came of them.", ["kind", "result"], **labels,  # type: ignore[arg-type]
+            "imageops_status_patch",
+            "Writes of status, by what came of them.",
+            ["kind", "result"],
+            **labels,  # type: ignore[arg-type]
         )
         self.last_event_age = Gauge(
-            "imageops_watch_last_event_age_seconds", "Seconds since the last watch event of any kind.", **labels,  # type: ignore[arg-type]
+            "imageops_watch_last_event_age_seconds",
+            "Seconds since the last watch event of any kind.",
+            **labels,  # type: ignore[arg-type]
         )
 
     def exposition(self) -> bytes:

@@ -30,13 +30,20 @@ def daemon_status(daemon: DaemonInfo) -> DaemonStatus:
 
 
 def image_status(
-    image: LocalImage, *, digest: str | None, platforms: tuple[str, ...] | None = None,
+    image: LocalImage,
+    *,
+    digest: str | None,
+    platforms: tuple[str, ...] | None = None,
 ) -> ImageStatus:
     """Return what a status says of an image that the daemon has."""
     if platforms is None:
         platforms = (image.platform,) if image.platform is not None else ()
     return ImageStatus(
-        id=image.id, digest=digest, size_bytes=image.size_bytes, platforms=platforms, present=True,
+        id=image.id,
+        digest=digest,
+        size_bytes=image.size_bytes,
+        platforms=platforms,
+        present=True,
     )
 
 

@@ -164,7 +164,10 @@ class Execution(Generic[ArgumentsT, ResultT]):
             return Outcome(reason=stopped, message=stopped.sentence)
         except Exception as error:  # noqa: BLE001 - whatever a tool does wrong ends its attempt and nothing else
             logger.error(  # noqa: TRY400 - the text of a foreign exception may hold a secret; its place does not
-                "tool %s failed with %s at %s", self.tool.name, type(error).__name__, _place(error),
+                "tool %s failed with %s at %s",
+                self.tool.name,
+                type(error).__name__,
+                _place(error),
             )
             return Outcome(reason=Reason.INTERNAL_ERROR, message=Reason.INTERNAL_ERROR.sentence)
         self.progress.reached(Stage.COMPLETE)
@@ -172,14 +175,21 @@ class Execution(Generic[ArgumentsT, ResultT]):
 
 
 async def execute_with_progress(
-    tool: Tool[ArgumentsT, ResultT], arguments: ArgumentsT, *, observer: Observer, progress: ProgressTracker,
+    tool: Tool[ArgumentsT, ResultT],
+    arguments: ArgumentsT,
+    *,
+    observer: Observer,
+    progress: ProgressTracker,
 ) -> Outcome:
     """Run a tool and tell the tracker how far it is."""
     return await Execution(tool, arguments, progress, observer).run()
 
 
 async def execute_without_progress(
-    tool: Tool[ArgumentsT, ResultT], arguments: ArgumentsT, *, observer: Observer,
+    tool: Tool[ArgumentsT, ResultT],
+    arguments: ArgumentsT,
+    *,
+    observer: Observer,
 ) -> Outcome:
     """Run a tool in the same way, without progress."""
     return await Execution(tool, arguments, NoProgress(), observer).run()

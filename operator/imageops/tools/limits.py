@@ -101,7 +101,9 @@ class RegistryBudgets:
         wait = budget.enter(requester.uid, time.monotonic())
         if wait:
             raise OperationError(
-                Reason.THROTTLED, f"Waiting to spare the registry {host}: its budget is used up.", retry_after=wait,
+                Reason.THROTTLED,
+                f"Waiting to spare the registry {host}: its budget is used up.",
+                retry_after=wait,
             )
         try:
             yield RegistryVisit(budget)
@@ -124,6 +126,7 @@ class RegistryBudgets:
 
 def _no_place() -> OperationError:
     return OperationError(
-        Reason.THROTTLED, "Waiting for a free place: the daemon carries out as many transfers as it may.",
+        Reason.THROTTLED,
+        "Waiting for a free place: the daemon carries out as many transfers as it may.",
         retry_after=LOOK_AGAIN_SECONDS,
     )

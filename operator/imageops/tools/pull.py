@@ -202,11 +202,16 @@ class PullTool:
                 await self.daemon.engine.remove(str(by_digest))
         if await self._missing(str(reference)):
             raise refused or OperationError(
-                Reason.IMAGE_CHANGED, "Some children of the index are not on the daemon after they were pulled.",
+                Reason.IMAGE_CHANGED,
+                "Some children of the index are not on the daemon after they were pulled.",
             )
 
     async def _stream(
-        self, reference: Reference, platform: str | None, progress: ProgressSink, auth: RegistryAuth | None,
+        self,
+        reference: Reference,
+        platform: str | None,
+        progress: ProgressSink,
+        auth: RegistryAuth | None,
     ) -> str:
         def sink(record: LayerRecord) -> None:
             progress.record(record, time.monotonic())
@@ -229,13 +234,15 @@ class PullTool:
             if asked is not None and await self.daemon.engine.inspect(reference) is not None:
                 raise _platform_not_found(asked, [])
             raise OperationError(
-                Reason.IMAGE_CHANGED, "The daemon said that the pull was done, and does not have the image.",
+                Reason.IMAGE_CHANGED,
+                "The daemon said that the pull was done, and does not have the image.",
             )
         if asked is not None and not platform_matches(asked, image.platform):
             raise _platform_not_found(asked, [image.platform] if image.platform else [])
         if digest not in digests_in(image, arguments.reference):
             raise OperationError(
-                Reason.IMAGE_CHANGED, "The image on the daemon is not the one that the pull brought.",
+                Reason.IMAGE_CHANGED,
+                "The image on the daemon is not the one that the pull brought.",
             )
         return image
 

@@ -87,7 +87,12 @@ class PushTool:
         return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
 
     async def _push(
-        self, arguments: PushArguments, context: ToolContext, auth: RegistryAuth | None, *, replaced: str | None,
+        self,
+        arguments: PushArguments,
+        context: ToolContext,
+        auth: RegistryAuth | None,
+        *,
+        replaced: str | None,
     ) -> str:
         """Push, ask the registry what it serves now, and return that digest."""
         engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
@@ -108,12 +113,17 @@ class PushTool:
         if after is None or after.digest != receipt.digest:
             what = "serves no such tag" if after is None else "serves another manifest under the tag"
             raise OperationError(
-                Reason.IMAGE_CHANGED, f"The daemon said that the push was done, and the registry {what}.",
+                Reason.IMAGE_CHANGED,
+                f"The daemon said that the push was done, and the registry {what}.",
             )
         return after.digest
 
     async def _show(
-        self, context: ToolContext, arguments: PushArguments, image: LocalImage, digest: str | None,
+        self,
+        context: ToolContext,
+        arguments: PushArguments,
+        image: LocalImage,
+        digest: str | None,
     ) -> None:
         platforms = None
         if image.descriptor_media_type in INDEX_MEDIA_TYPES:
@@ -151,7 +161,8 @@ def _of_index(arguments: PushArguments, image: LocalImage, children: tuple[Local
     whole = all(child.available for child in children)
     if arguments.platform == PLATFORM_ALL and not whole:
         raise OperationError(
-            Reason.PLATFORM_NOT_FOUND, "The daemon lacks a part of the index, so it cannot push all of it.",
+            Reason.PLATFORM_NOT_FOUND,
+            "The daemon lacks a part of the index, so it cannot push all of it.",
         )
     if arguments.platform in {None, PLATFORM_ALL} and whole:
         return frozenset({image.descriptor_digest or image.id})

@@ -75,7 +75,8 @@ class TagTool:
             after = await engine.inspect(target)
         if after is None or after.id != source.id:
             raise OperationError(
-                Reason.IMAGE_CHANGED, "The daemon said that the tag was set, and the target is another image.",
+                Reason.IMAGE_CHANGED,
+                "The daemon said that the tag was set, and the target is another image.",
             )
         _show(arguments, context, after)
         return ImageResult(reason=Reason.TAGGED, message=f"{target} now names the image of {arguments.source}.")

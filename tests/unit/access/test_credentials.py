@@ -16,7 +16,9 @@ USER, PASSWORD, TOKEN = "robot", "correct-horse", "identity-battery"
 PAIR = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 SECRETS = (USER, PASSWORD, TOKEN, PAIR)
 JSON_TYPE, CFG_TYPE, BASIC_TYPE = (
-    "kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg", "kubernetes.io/basic-auth",
+    "kubernetes.io/dockerconfigjson",
+    "kubernetes.io/dockercfg",
+    "kubernetes.io/basic-auth",
 )
 
 
@@ -220,14 +222,18 @@ def test_a_credential_helper_is_not_run(secret: dict[str, Any], reason: Reason |
 
 
 @pytest.mark.feature("cred.unusable")
-@given(content=st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-))
+@given(
+    content=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        max_leaves=8,
+    )
+)
 def test_no_content_makes_the_parser_fail_otherwise(content: Any) -> None:
     """Whatever JSON there is, in each place."""
     for auths in (content, {"registry.example": content}, {"registry.example": {"auth": content}}):
         assert reason_of(config_secret(auths, credHelpers=content)) in {
-            None, Reason.SECRET_INVALID, Reason.CREDENTIAL_HELPER_UNSUPPORTED,
+            None,
+            Reason.SECRET_INVALID,
+            Reason.CREDENTIAL_HELPER_UNSUPPORTED,
         }

@@ -57,7 +57,11 @@ ACCOUNTS = {
 
 
 async def chosen(
-    own: CredentialSource, session: CredentialSource, *, host: str = HOST, accounts: dict[str, list[str]] | None = None,
+    own: CredentialSource,
+    session: CredentialSource,
+    *,
+    host: str = HOST,
+    accounts: dict[str, list[str]] | None = None,
 ) -> str | Reason:
     """Return the Secret that is used, with how it was found, or why there is none."""
     reader = Namespace(dict(NAMESPACE), ACCOUNTS if accounts is None else accounts)
@@ -100,7 +104,9 @@ def source(secret: str | None = None, account: str | None = None) -> CredentialS
     ],
 )
 async def test_the_nearest_source_decides(
-    own: CredentialSource, session: CredentialSource, expected: str | Reason,
+    own: CredentialSource,
+    session: CredentialSource,
+    expected: str | Reason,
 ) -> None:
     """An own Secret has to serve the host; what comes from further away serves the hosts it names."""
     assert await chosen(own, session) == expected

@@ -41,7 +41,8 @@ def test_the_operator_runs_by_its_settings(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_setting_of_no_use_is_named_and_nothing_starts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With the status of a wrong use."""
     started = play(monkeypatch)
@@ -52,7 +53,8 @@ def test_a_setting_of_no_use_is_named_and_nothing_starts(
 
 
 def test_an_operator_that_cannot_start_says_why(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Without a stack; a fault of our own is not hidden so."""
     play(monkeypatch, fails=OSError("the address is in use"))

@@ -119,7 +119,10 @@ def refusal(reason: str, *, causes: bool = False) -> dict[str, Any]:
     ],
 )
 async def test_a_refusal_is_an_error_that_says_what_to_do(
-    tmp_path: Path, status: int, body: Any, flags: set[str],
+    tmp_path: Path,
+    status: int,
+    body: Any,
+    flags: set[str],
 ) -> None:
     """Its text names the request and the code, and repeats no body."""
     async with serving(Server(status=status, body=body), tmp_path) as api:

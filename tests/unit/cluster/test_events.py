@@ -94,7 +94,8 @@ async def test_a_refused_event_is_forgotten_and_the_next_one_published(caplog: p
 
 
 async def test_a_full_queue_drops_and_never_blocks(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A storm of Events harms nobody but itself."""
     monkeypatch.setattr(events, "_QUEUE_LENGTH", 2)

@@ -49,7 +49,13 @@ def call(purpose: Purpose, *, started: datetime, reason: Reason | None = None, *
     """Make a check or a removal, in progress or ended with a reason."""
     outcome = Outcome(reason=reason, message=reason.sentence) if reason is not None else None
     return Attempt(
-        run=1, number=0, started=started, purpose=purpose, progress=Progress(percent=5), outcome=outcome, **fields,
+        run=1,
+        number=0,
+        started=started,
+        purpose=purpose,
+        progress=Progress(percent=5),
+        outcome=outcome,
+        **fields,
     )
 
 
@@ -109,7 +115,8 @@ def test_drift_is_a_new_run_that_remembers_what_was(drift: Reason) -> None:
     found = call(Purpose.CHECK, started=at(700), reason=drift)
     decision = look(done(INTERVAL), at(701), running=found, looked_at=at(700))
     assert decision.effects == (
-        RecordEvent(warning=True, reason=drift, message=drift.sentence), StartAttempt(run=2, number=1),
+        RecordEvent(warning=True, reason=drift, message=drift.sentence),
+        StartAttempt(run=2, number=1),
     )
     assert decision.status.previous == PreviousImage(id=IMAGE_ID, digest=DIGEST)
     assert decision.status.history[-1].trigger == "Interval"
@@ -191,7 +198,8 @@ def test_an_object_under_git_stays_and_says_so_once() -> None:
     ended = Attempt(run=1, number=1, started=at(0), outcome=Outcome(reason=Reason.PULLED, message="Done."))
     first = look(running_status(spec), at(1), spec=spec, running=ended, managed=True)
     assert [effect.reason for effect in first.effects if isinstance(effect, RecordEvent)] == [
-        Reason.PULLED, Reason.TTL_IGNORED,
+        Reason.PULLED,
+        Reason.TTL_IGNORED,
     ]
     assert look(first.status, at(600), spec=spec, managed=True).effects == ()
 
@@ -230,7 +238,9 @@ def test_a_removal_that_fails_is_tried_again_and_given_up_after_ten_minutes() ->
     assert look(first.status, at(17), **gone).effects == (REMOVAL,)
     assert look(first.status, at(17), accepting=False, **gone).effects == ()
     released = RecordEvent(
-        warning=True, reason=Reason.FINALIZER_RELEASED, message=Reason.FINALIZER_RELEASED.sentence,
+        warning=True,
+        reason=Reason.FINALIZER_RELEASED,
+        message=Reason.FINALIZER_RELEASED.sentence,
     )
     hanging = call(Purpose.REMOVAL, started=at(600))
     late = look(first.status, at(610), running=hanging, **gone)

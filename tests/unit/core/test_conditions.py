@@ -24,7 +24,12 @@ MATRIX = {
 def of(state: State, previous: tuple[Condition, ...] = (), *, later: float = 0) -> tuple[Condition, ...]:
     """Compute the conditions of a state."""
     return conditions(
-        state, reason=Reason.PENDING, message="Why.", generation=7, now=at(later), previous=previous,
+        state,
+        reason=Reason.PENDING,
+        message="Why.",
+        generation=7,
+        now=at(later),
+        previous=previous,
     )
 
 

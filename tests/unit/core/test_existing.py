@@ -70,7 +70,10 @@ def test_a_run_that_drift_has_started_asks_the_registry(policy: ImagePullPolicy)
     ],
 )
 def test_a_push_moves_a_tag_only_where_it_may(
-    if_exists: IfExists, required: str | None, remote: str | None, expected: Reason | None,
+    if_exists: IfExists,
+    required: str | None,
+    remote: str | None,
+    expected: Reason | None,
 ) -> None:
     """The daemon's own content has the digest `DIGEST`."""
     facts = {"if_exists": if_exists, "required_digest": required, "remote_digest": remote, "own_digests": {DIGEST}}
@@ -94,7 +97,10 @@ def test_a_push_moves_a_tag_only_where_it_may(
     ],
 )
 def test_a_tag_moves_only_where_it_may(
-    if_exists: IfExists, demanded: dict[str, str], target: str | None, expected: Reason | None,
+    if_exists: IfExists,
+    demanded: dict[str, str],
+    target: str | None,
+    expected: Reason | None,
 ) -> None:
     """The source has the id `IMAGE_ID`; a target that exists is known under `DIGEST`."""
     preconditions = TagPreconditions.model_validate(demanded) if demanded else None

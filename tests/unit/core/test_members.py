@@ -95,7 +95,8 @@ def test_an_operation_that_failed_without_an_attempt_is_an_error_too() -> None:
 
 @pytest.mark.feature("session.history")
 @pytest.mark.parametrize(
-    ("limit", "kept"), [(0, []), (3, ["b2", "c1", "c2"]), (50, ["a1", "a2", "b1", "b2", "c1", "c2"])],
+    ("limit", "kept"),
+    [(0, []), (3, ["b2", "c1", "c2"]), (50, ["a1", "a2", "b1", "b2", "c1", "c2"])],
 )
 def test_the_newest_executions_stay_in_order(limit: int, kept: list[str]) -> None:
     """As many as historyLimit allows, an open one not yet; those of operations that are gone stay for their time."""

@@ -99,7 +99,10 @@ def test_a_success_ends_the_run(reason: Reason) -> None:
     status = decision.status
     assert (status.phase, status.completion_time, status.error) == (Phase.SUCCEEDED, at(2), None)
     assert (status.daemon, status.auth, status.image, status.previous) == (
-        facts.daemon, facts.auth, facts.image, facts.previous,
+        facts.daemon,
+        facts.auth,
+        facts.image,
+        facts.previous,
     )
     entry = status.history[-1]
     assert (entry.outcome, entry.reason, entry.digest) == ("Succeeded", reason, DIGEST)
@@ -184,7 +187,10 @@ def test_a_wait_uses_up_no_attempt(reason: Reason) -> None:
         begun = decide(operation(pull_spec(backoffLimit=0), status), attempt=None, parent=None, now=now)
         assert begun.effects == (StartAttempt(run=1, number=1),)
         waiting = decide(
-            operation(pull_spec(backoffLimit=0), begun.status), attempt=ended(reason), parent=None, now=now,
+            operation(pull_spec(backoffLimit=0), begun.status),
+            attempt=ended(reason),
+            parent=None,
+            now=now,
         )
         status, events = waiting.status, [*events, *waiting.effects]
         assert waiting.wake_at == now + timedelta(seconds=expected)
@@ -268,7 +274,8 @@ def test_a_success_after_a_failure_clears_the_error_and_keeps_the_entry() -> Non
 
 @pytest.mark.feature("progress.kept")
 @pytest.mark.parametrize(
-    "reason", [Reason.REGISTRY_UNAVAILABLE, Reason.AUTH_FAILED, Reason.CANCELLED, Reason.TIMED_OUT],
+    "reason",
+    [Reason.REGISTRY_UNAVAILABLE, Reason.AUTH_FAILED, Reason.CANCELLED, Reason.TIMED_OUT],
 )
 def test_a_failed_attempt_keeps_its_last_progress(reason: Reason) -> None:
     """The next attempt begins without any."""
@@ -325,7 +332,9 @@ def test_a_checkpoint_is_passed_after_its_record_is_committed() -> None:
     ],
 )
 def test_what_only_the_second_gate_sees_ends_stalled_without_a_call(
-    kind: str, spec: dict[str, str], reason: Reason,
+    kind: str,
+    spec: dict[str, str],
+    reason: Reason,
 ) -> None:
     """No attempt is started, now or later; the error names the field."""
     with pytest.raises(OperationError) as caught:

@@ -54,7 +54,9 @@ def starts(effects: tuple[Effect, ...]) -> int:
 )
 @pytest.mark.parametrize(("spec", "parent"), [(CANCEL, None), ({}, Parent(cancel=True))], ids=["own", "of-the-session"])
 def test_a_cancelled_operation_that_waits_ends_without_a_call(
-    status: OperationStatus, spec: dict[str, Any], parent: Parent | None,
+    status: OperationStatus,
+    spec: dict[str, Any],
+    parent: Parent | None,
 ) -> None:
     """It ends Cancelled at once, and stays so."""
     cancelled = operation(pull_spec(**spec), status, generation=2)
@@ -78,7 +80,9 @@ def test_a_finished_operation_stays_as_it_ended(reason: Reason) -> None:
 
 @pytest.mark.feature("cancel.waiting")
 @pytest.mark.parametrize(
-    "change", [{"image": "registry.example/app:2"}, {"requested_at": "again"}], ids=["version-bump", "token"],
+    "change",
+    [{"image": "registry.example/app:2"}, {"requested_at": "again"}],
+    ids=["version-bump", "token"],
 )
 def test_while_cancel_is_true_every_new_run_ends_cancelled(change: dict[str, str]) -> None:
     """Echoed, counted, and without one call."""
@@ -112,7 +116,9 @@ def test_cancel_stops_a_running_attempt_and_then_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "parent"), [(SUSPEND, None), ({}, Parent(suspend=True))], ids=["own", "of-the-session"],
+    ("spec", "parent"),
+    [(SUSPEND, None), ({}, Parent(suspend=True))],
+    ids=["own", "of-the-session"],
 )
 def test_suspend_stops_and_keeps_attempts(spec: dict[str, Any], parent: Parent | None) -> None:
     """Clearing it starts one new attempt, and the deadline counts from then."""
@@ -128,7 +134,10 @@ def test_suspend_stops_and_keeps_attempts(spec: dict[str, Any], parent: Parent |
     quiet = decide(operation(pull_spec(**limited), held), attempt=None, parent=parent, now=at(500))
     assert (quiet.effects, quiet.wake_at, quiet.write) == ((), None, Write.NOTHING)
     resumed = decide(
-        operation(pull_spec(activeDeadlineSeconds=100), held), attempt=None, parent=Parent(), now=at(500),
+        operation(pull_spec(activeDeadlineSeconds=100), held),
+        attempt=None,
+        parent=Parent(),
+        now=at(500),
     )
     assert resumed.effects == (StartAttempt(run=1, number=2),)
     assert resumed.status.start_time == at(500)
@@ -247,9 +256,7 @@ def test_a_spec_that_becomes_impossible_stops_what_runs() -> None:
     changed = refused(error, {"image": "x"}, running_status())
     assert decide(changed, attempt=attempt(), parent=None, now=at(1)).effects == (StopAttempt(Reason.INTERRUPTED),)
     over = decide(changed, attempt=ended(Reason.INTERRUPTED), parent=None, now=at(2))
-    assert over.effects == (
-        RecordEvent(warning=True, reason=Reason.DAEMON_NOT_CONFIGURED, message="No such daemon."),
-    )
+    assert over.effects == (RecordEvent(warning=True, reason=Reason.DAEMON_NOT_CONFIGURED, message="No such daemon."),)
     assert (over.status.run, over.status.phase) == (2, Phase.FAILED)
 
 
@@ -266,7 +273,9 @@ def test_a_spec_that_becomes_impossible_stops_what_runs() -> None:
     ],
 )
 def test_a_running_attempt_is_shown_after_a_quarter_of_a_second(
-    age: float, fields: dict[str, Any], write: Write,
+    age: float,
+    fields: dict[str, Any],
+    write: Write,
 ) -> None:
     """A shorter one is written once, with its end."""
     mine = operation(None, running_status(), written=OperationStatus())

@@ -30,7 +30,12 @@ def test_no_two_children_share_a_name() -> None:
     names = [
         name_of(session, step, uid=uid + session, run=run, kind=kind, attempt=attempt)
         for session, step, uid, run, kind, attempt in product(
-            sessions, steps, SESSION_UIDS, (1, 2, 12), (PULL, TAG, PUSH), (0, 1),
+            sessions,
+            steps,
+            SESSION_UIDS,
+            (1, 2, 12),
+            (PULL, TAG, PUSH),
+            (0, 1),
         )
     ]
     assert len(set(names)) == len(names)
@@ -126,7 +131,10 @@ def test_the_nearest_setting_wins(step: dict[str, Any], session: dict[str, Any],
 def test_a_promotion_is_pull_tag_and_push() -> None:
     """The tag names the image by the id that the pull found; only the push guards the registry's tag."""
     step = promote_step(
-        "ship", sourceSecretRef={"name": "s"}, targetSecretRef={"name": "t"}, ifExists="Replace",
+        "ship",
+        sourceSecretRef={"name": "s"},
+        targetSecretRef={"name": "t"},
+        ifExists="Replace",
     )
     former = {PULL: OperationStatus(image=image(id=OTHER_ID))}
     assert kinds_of(step_and_spec(step)[1]) == (PULL, TAG, PUSH)
@@ -165,13 +173,13 @@ def test_a_promotion_whose_pull_found_no_id_tags_the_reference(known: Any) -> No
     ],
 )
 def test_a_promotion_takes_the_whole_index_where_the_store_can(
-    platforms: list[str], store: str, expected: list[str] | None,
+    platforms: list[str],
+    store: str,
+    expected: list[str] | None,
 ) -> None:
     """Else the platform of the host, which is what an absent list asks for."""
     step = promote_step("ship", **({"platforms": platforms} if platforms else {}))
     assert made(step, PULL, image_store=store).get("platforms") == expected
-
-
 
 
 PULL_STEP = {"name": "a", "pull": {"image": "x.example/a:1"}}

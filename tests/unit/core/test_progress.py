@@ -74,7 +74,11 @@ def test_a_plain_pull_goes_from_0_to_100() -> None:
     """By bytes while they are known, 99 until the image was verified."""
     tracker = fed(layer("a", LayerState.WAITING), layer("b", LayerState.WAITING))
     assert snapshot(tracker) == Progress(
-        stage="Resolving", percent=0, layers_done=0, layers_total=2, last_update_time=NOW,
+        stage="Resolving",
+        percent=0,
+        layers_done=0,
+        layers_total=2,
+        last_update_time=NOW,
     )
     tracker.record(layer("a", LayerState.DOWNLOADING, 50, 100), 0)
     assert snapshot(tracker).bytes_total is None

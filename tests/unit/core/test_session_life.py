@@ -26,7 +26,9 @@ class Chance:
         self.draw.shuffle(steps)
         self.life = SessionLife(
             session_spec(
-                *steps, parallelism=self.draw.randint(1, 3), maxFailedSteps=self.draw.randint(0, 2),
+                *steps,
+                parallelism=self.draw.randint(1, 3),
+                maxFailedSteps=self.draw.randint(0, 2),
             ),
             image_store=self.draw.choice(("containerd", "graphdriver")),
         )

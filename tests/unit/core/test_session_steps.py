@@ -79,7 +79,9 @@ def test_a_step_waits_for_all_that_it_names() -> None:
 
 @pytest.mark.feature("session.invalid-steps")
 @pytest.mark.parametrize(
-    "after", [{"a": ["b"], "b": ["a"]}, {"a": ["c"], "b": ["a"], "c": ["b"]}], ids=["two", "three"],
+    "after",
+    [{"a": ["b"], "b": ["a"]}, {"a": ["c"], "b": ["a"], "c": ["b"]}],
+    ids=["two", "three"],
 )
 def test_a_circle_of_steps_ends_stalled(after: dict[str, list[str]]) -> None:
     """InvalidSpec names the circle, and nothing is made."""

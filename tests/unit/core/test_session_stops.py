@@ -310,9 +310,7 @@ def test_an_open_session_can_be_suspended_and_cancelled() -> None:
 def test_limits_hold_against_what_has_finished(limits: dict[str, object], *, over: bool) -> None:
     """Two members have moved 500 bytes each."""
     mine = SessionLife(SessionSpec.model_validate({"limits": limits}))
-    history = tuple(
-        entry.model_copy(update={"bytes_transferred": 500}) for entry in child_status(S).history
-    )
+    history = tuple(entry.model_copy(update={"bytes_transferred": 500}) for entry in child_status(S).history)
     mine.join("one", S, history=history)
     mine.join("two", S, history=history)
     mine.join("three", Phase.RUNNING)

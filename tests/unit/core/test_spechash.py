@@ -269,7 +269,9 @@ def test_a_finished_session_is_not_run_again_after_an_upgrade() -> None:
         pytest.param({}, {"imagePullPolicy": "IfNotPresent", "timeoutSeconds": 600, "backoffLimit": 5}, id="defaults"),
         pytest.param({}, {"dryRun": False, "secretRef": None}, id="false-and-null"),
         pytest.param(
-            {"daemonName": "a", "backoffLimit": 1}, {"backoffLimit": 1, "daemonName": "a"}, id="order-of-keys",
+            {"daemonName": "a", "backoffLimit": 1},
+            {"backoffLimit": 1, "daemonName": "a"},
+            id="order-of-keys",
         ),
     ],
 )

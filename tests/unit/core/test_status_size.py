@@ -95,7 +95,11 @@ def test_an_operation_of_200_attempts_with_the_longest_names_is_small(reason: Re
     spec: ImageTagSpec = tag_spec(source=LONGEST, target=LONGEST.replace(":t", ":u"), backoffLimit=10)
     references = {"reference": spec.target, "source_reference": spec.source}
     subject: Operation = operation(
-        spec, kind="ImageTag", references=references, generation=2**31, requested_at=f"{'token ' * 33}1",
+        spec,
+        kind="ImageTag",
+        references=references,
+        generation=2**31,
+        requested_at=f"{'token ' * 33}1",
     )
     now, sizes, attempts, message = NOW, [0], 0, f"{LONGEST} now names the image of {LONGEST}."
     while attempts < ATTEMPTS:
@@ -163,7 +167,12 @@ def member_of(effect: CreateChild) -> Member:
         **reading.references,
     )
     return Member(
-        effect.kind, effect.name, f"uid-of-{effect.name}", status, tool=reading.tool, arguments=reading.arguments,
+        effect.kind,
+        effect.name,
+        f"uid-of-{effect.name}",
+        status,
+        tool=reading.tool,
+        arguments=reading.arguments,
     )
 
 

@@ -35,7 +35,10 @@ TARGET = Reference.parse("registry.example/app:2")
         (
             push_spec(platforms=["linux/amd64"], ifExists="Replace", preconditions={"digest": DIGEST}),
             PushArguments(
-                reference=REF, platform="linux/amd64", if_exists=IfExists.REPLACE, required_digest=DIGEST,
+                reference=REF,
+                platform="linux/amd64",
+                if_exists=IfExists.REPLACE,
+                required_digest=DIGEST,
             ),
         ),
         (tag_spec(), TagArguments(source=str(REF), target=TARGET)),

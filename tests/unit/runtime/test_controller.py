@@ -244,7 +244,9 @@ def test_objects_wait_for_their_daemon_and_go_on_when_it_returns() -> None:
         await settle(300.0)
         waiting = mine.status(IMAGE_PULL, "app")
         assert (waiting["phase"], waiting["error"]["reason"], waiting.get("attempts", 0)) == (
-            "Pending", "DaemonUnavailable", 0,
+            "Pending",
+            "DaemonUnavailable",
+            0,
         )
         mine.engine.failures.clear()
         await settle(2.0)

@@ -9,7 +9,9 @@ def test_nothing_set_is_one_daemon_beside_the_operator() -> None:
     """In the pod's own ServiceAccount."""
     settings = Settings.from_environment({})
     assert settings == Settings(
-        daemons={"default": "unix:///var/run/docker.sock"}, default_daemon="default", kubeconfig=None,
+        daemons={"default": "unix:///var/run/docker.sock"},
+        default_daemon="default",
+        kubeconfig=None,
     )
     assert (settings.health_port, settings.log_level, settings.max_transfers) == (8080, "INFO", 6)
 

@@ -40,7 +40,7 @@ class Hanging:
     running: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
 
-    async def run(self, arguments: Nothing, context: ToolContext) -> Done:
+    async def run(self, arguments: Nothing, context: ToolContext) -> Done:  # noqa: ARG002 - a tool's interface
         """Wait for ever, and close what is open when told to stop."""
         self.running.set()
         try:
@@ -57,7 +57,7 @@ class Failing:
     failures: list[Exception]
     name: str = "failing"
 
-    async def run(self, arguments: Nothing, context: ToolContext) -> Done:
+    async def run(self, arguments: Nothing, context: ToolContext) -> Done:  # noqa: ARG002 - a tool's interface
         """Fail, or succeed."""
         if self.failures:
             raise self.failures.pop(0)
@@ -93,7 +93,9 @@ async def test_a_failure_for_good_is_told_as_it_happened() -> None:
     """A final reason makes one attempt."""
     seen: list[str] = []
     run = ToolRun(
-        Failing([OperationError(Reason.AUTH_FAILED)]), Nothing(), changed=lambda status: seen.append(status.phase),
+        Failing([OperationError(Reason.AUTH_FAILED)]),
+        Nothing(),
+        changed=lambda status: seen.append(status.phase),
     )
     status = await run.run()
     assert (status.phase, status.attempts) == ("Failed", 1)

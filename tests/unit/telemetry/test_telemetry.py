@@ -98,7 +98,9 @@ async def test_probes_tell_the_verdict_and_scrapes_the_metrics() -> None:
     verdicts = {"alive": Verdict(good=True, text="ok"), "ready": Verdict(good=False, text="waiting for CRDs")}
     metrics = Metrics()
     server = HealthServer(
-        alive=lambda: verdicts["alive"], ready=lambda: verdicts["ready"], metrics=metrics.exposition,
+        alive=lambda: verdicts["alive"],
+        ready=lambda: verdicts["ready"],
+        metrics=metrics.exposition,
     )
     port = await server.start("127.0.0.1", 0)
 

@@ -227,5 +227,9 @@ async def test_every_execution_that_was_started_is_closed_exactly_once() -> None
     assert len(recorder.begun) == len(set(recorder.begun)) == RUNS
     assert Counter(execution for execution, _ in recorder.closed) == Counter(recorder.begun)
     assert {outcome.reason for _, outcome in recorder.closed} >= {
-        Reason.PULLED, Reason.RATE_LIMITED, Reason.INTERNAL_ERROR, Reason.CANCELLED, Reason.INTERRUPTED,
+        Reason.PULLED,
+        Reason.RATE_LIMITED,
+        Reason.INTERNAL_ERROR,
+        Reason.CANCELLED,
+        Reason.INTERRUPTED,
     }

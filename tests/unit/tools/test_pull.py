@@ -201,7 +201,9 @@ def with_index(*children: LocalManifest, present: bool = False) -> RecordingEngi
 async def test_all_platforms_are_pulled_child_by_child() -> None:
     """The daemon's own first, then what is missing, by digest, the attestation too."""
     children = (
-        kid(OTHER_DIGEST, "linux/amd64", available=True), kid(ARM_DIGEST, "linux/arm64"), kid(PROOF_DIGEST, None),
+        kid(OTHER_DIGEST, "linux/amd64", available=True),
+        kid(ARM_DIGEST, "linux/arm64"),
+        kid(PROOF_DIGEST, None),
     )
     engine = with_index(*children)
     engine.during["pull"] = lambda: engine.images.update({NAME: local(REF, media_type=INDEX)})
@@ -251,7 +253,10 @@ def there(child: LocalManifest) -> LocalManifest:
     ],
 )
 async def test_present_means_that_all_content_asked_for_is_there(
-    arguments: PullArguments, children: tuple[LocalManifest, ...], *, present: bool,
+    arguments: PullArguments,
+    children: tuple[LocalManifest, ...],
+    *,
+    present: bool,
 ) -> None:
     """An index whose other children are missing has only those that it has."""
     engine = with_index(*children, present=True)

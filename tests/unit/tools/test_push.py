@@ -34,7 +34,10 @@ ARM_DIGEST = f"sha256:{'c' * 64}"
 
 
 async def push(
-    engine: RecordingEngine, *, place: Daemon | None = None, **fields: Any,
+    engine: RecordingEngine,
+    *,
+    place: Daemon | None = None,
+    **fields: Any,
 ) -> tuple[Outcome, Execution[Any, Any], Recorder]:
     """Run the tool to its end."""
     tool = PushTool(place or daemon(engine), FixedCredentials(), Requester("uid", "team"))
@@ -148,7 +151,10 @@ FOREIGN = kid(DIGEST, "linux/s390x", available=False)
     ],
 )
 async def test_of_an_index_exactly_what_is_asked_is_recognised(
-    platform: str | None, children: tuple[LocalManifest, ...], in_registry: str | None, reason: Reason,
+    platform: str | None,
+    children: tuple[LocalManifest, ...],
+    in_registry: str | None,
+    reason: Reason,
 ) -> None:
     """An incomplete index would be pushed as the one manifest that is there."""
     image = local(REF, media_type=INDEX)
@@ -179,7 +185,8 @@ async def test_a_plain_manifest_has_one_platform(platform: str | None, asked: st
 
 
 @pytest.mark.parametrize(
-    ("platform", "reason"), [("linux/amd64", Reason.ENGINE_UNSUPPORTED), (None, Reason.ALREADY_PUSHED)],
+    ("platform", "reason"),
+    [("linux/amd64", Reason.ENGINE_UNSUPPORTED), (None, Reason.ALREADY_PUSHED)],
 )
 async def test_a_graphdriver_knows_its_content_by_what_it_pushed_before(platform: str | None, reason: Reason) -> None:
     """And pushes no single platform."""
@@ -197,7 +204,11 @@ async def test_a_graphdriver_knows_its_content_by_what_it_pushed_before(platform
     ],
 )
 async def test_a_dry_run_sends_nothing(
-    *, present: bool, assumed: tuple[str, ...], reason: Reason, unchecked: str,
+    *,
+    present: bool,
+    assumed: tuple[str, ...],
+    reason: Reason,
+    unchecked: str,
 ) -> None:
     """It assumes what an earlier step would have made, and says so."""
     engine = RecordingEngine(images={NAME: local(REF)} if present else {})

@@ -33,7 +33,11 @@ def engine_with(target: str | None = None) -> RecordingEngine:
 
 
 async def tag(
-    engine: RecordingEngine, *, place: Daemon | None = None, source: str = SOURCE, **fields: Any,
+    engine: RecordingEngine,
+    *,
+    place: Daemon | None = None,
+    source: str = SOURCE,
+    **fields: Any,
 ) -> tuple[Outcome, Execution[Any, Any], Recorder]:
     """Run the tool to its end."""
     recorder = Recorder()
@@ -153,7 +157,9 @@ def test_the_record_shows_what_was_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image_id", "removed"), [(IMAGE_ID, True), (OTHER_ID, False), (None, False)], ids=["same", "moved", "unknown"],
+    ("image_id", "removed"),
+    [(IMAGE_ID, True), (OTHER_ID, False), (None, False)],
+    ids=["same", "moved", "unknown"],
 )
 async def test_a_reference_is_removed_only_while_it_names_the_image(image_id: str | None, *, removed: bool) -> None:
     """A tag that somebody else moved is left to him."""
