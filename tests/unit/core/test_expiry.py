@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from imageops.api.reasons import Reason
+from imageops.api.session import SessionSpec
+from imageops.core.effects import DeleteSelf, RecordEvent
+from imageops.core.operation import decide
+from imageops.core.session import decide_session
+from tests.support.builders import at, finished_session, finished_status, operation, pull_spec, pull_step, session
+
+
+def expiry(seconds: int | None, now: float, **fields: bool) -> tuple[bool, bool, object]:
+    """Tell whether a finished pull is deleted, whether an Event says that it is not, and when it is looked at again."""
+    spec = pull_spec() if seconds is None else pull_spec(ttlSecondsAfterFinished=seconds)
+    decision = decide(operation(spec, finished_status(), **fields), attempt=None, parent=None, now=at(now))
+    ignored = [one for one in decision.effects if isinstance(one, RecordEvent) and one.reason is Reason.TTL_IGNORED]
+    return DeleteSelf() in decision.effects, bool(ignored), decision.wake_at
+
+
+@pytest.mark.feature("gitops.ttl")
+def test_an_object_is_deleted_at_its_time_and_not_before() -> None:
+    """Which counts from its end, at the first second; 0 is at once, absent is never."""
+    assert expiry(30, 30.9) == (False, False, at(31))
+    assert expiry(30, 31) == (True, False, None)
+    assert expiry(0, 1) == (True, False, None)
+    assert expiry(None, 1_000_000) == (False, False, None)
+
+
+@pytest.mark.feature("gitops.ttl")
+def test_what_git_keeps_is_never_deleted() -> None:
+    """The one Event came with the end."""
+    assert expiry(0, 1_000_000, managed=True) == (False, False, None)
+
+
+@pytest.mark.feature("session.expiry")
+def test_a_session_waits_for_its_last_operation() -> None:
+    """A child that was asked again after the end holds it."""
+    spec = SessionSpec.model_validate({"steps": [pull_step("a")], "ttlSecondsAfterFinished": 5})
+    status, (child,) = finished_session(spec)
+    assert status.expiration_time is not None
+    busy = operation(None, child.status, requested_at="again")
+    running = decide(busy, attempt=None, parent=None, now=at(100)).status
+    members = [replace(child, status=running)]
+    assert decide_session(session(spec, status, members=members), now=at(200)).effects == ()
+    assert DeleteSelf() in decide_session(session(spec, status, members=[child]), now=at(200)).effects
