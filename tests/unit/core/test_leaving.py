@@ -23,7 +23,9 @@ DELETING = pull_spec(deletionPolicy="Delete")
     ids=["arrived", "stopped"],
 )
 def test_an_image_that_came_just_before_the_deletion_goes_too(
-    reason: Reason, facts: Facts, expected: StartAttempt | SetFinalizer,
+    reason: Reason,
+    facts: Facts,
+    expected: StartAttempt | SetFinalizer,
 ) -> None:
     """What the last attempt brought is known by its outcome, though no status has told it yet."""
     before = running_status(DELETING, finalizer=True)

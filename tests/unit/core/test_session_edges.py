@@ -87,7 +87,14 @@ def test_the_deadline_of_a_run_that_is_over_cancels_nothing() -> None:
 def test_within_one_second_what_is_gone_came_before_what_is_there() -> None:
     """So the ring of a quick Session keeps the newest run's executions, whatever its operations are called."""
     entry = HistoryEntry.model_validate(
-        {"run": 1, "trigger": "Spec", "attempt": 1, "outcome": "Succeeded", "startTime": at(0), "completionTime": at(0)},
+        {
+            "run": 1,
+            "trigger": "Spec",
+            "attempt": 1,
+            "outcome": "Succeeded",
+            "startTime": at(0),
+            "completionTime": at(0),
+        },
     )
     status = child_status(S).model_copy(update={"history": (entry,)})
     rows = history([Member(PULL, "z-first", "1", status, tool="pull")], (), limit=2)
