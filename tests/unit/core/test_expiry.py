@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from imageops.core.session import decide_session
 from tests.support.builders import at, finished_session, finished_status, operation, pull_spec, pull_step, session
 
 
-def expiry(seconds: int | None, now: float, **fields: bool) -> tuple[bool, bool, object]:
+def expiry(seconds: int | None, now: float, **fields: Any) -> tuple[bool, bool, object]:
     """Tell whether a finished pull is deleted, whether an Event says that it is not, and when it is looked at again."""
     spec = pull_spec() if seconds is None else pull_spec(ttlSecondsAfterFinished=seconds)
     decision = decide(operation(spec, finished_status(), **fields), attempt=None, parent=None, now=at(now))
