@@ -242,7 +242,7 @@ def test_what_a_paused_operator_was_about_to_write_is_not_written_onto_a_success
 
 @pytest.mark.feature("status.recreated")
 def test_successors_made_at_any_moment_have_a_status_of_their_own(stage: Stage) -> None:
-    """Many objects in a row under one name, each deleted a little later in its life than the one before."""
+    """Many objects in a row under one name, deleted at all moments of their life, a third of them after their end."""
     source = stage.spec(IMAGE_TAG, Course.SUCCEEDS)["source"]
     objects: Objects = stage.objects
     targets: dict[str, str] = {}
@@ -252,6 +252,8 @@ def test_successors_made_at_any_moment_have_a_status_of_their_own(stage: Stage) 
             spec = {"daemonName": stage.engine.name, "source": source, "target": target}
             uid = objects.create(IMAGE_TAG, "successor", spec)["metadata"]["uid"]
             targets[uid] = target
+            if number % 3 == 0:
+                objects.wait_finished(IMAGE_TAG, "successor")
             for _ in range(number % 20):
                 objects.get(IMAGE_TAG, "successor")
             if number < SUCCESSORS - 1:

@@ -60,9 +60,13 @@ class EventRecorder:
             finally:
                 self._queue.task_done()
 
-    async def drain(self) -> None:
-        """Return when all Events recorded so far are published or given up."""
-        await self._queue.join()
+    async def drain(self, seconds: float) -> None:
+        """Return when all Events recorded so far are published or given up, or after so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._queue.join()
+        except TimeoutError:
+            logger.warning("%d Events were not published before the end", self._queue.qsize())
 
     async def _publish(self, event: _Event) -> None:
         identity = (event.key.uid, event.reason, event.message)

@@ -52,6 +52,8 @@ class Watch(Protocol):
 
 DRAIN_SECONDS = 8.0
 """To stop the daemon calls and write what they came to; the whole process ends within 10 s."""
+EVENT_SECONDS = 1.0
+"""To publish the Events of those ends; the statuses already hold them."""
 KINDS_CHECK_SECONDS = 1.0
 """Between looks whether the API server serves our kinds."""
 
@@ -158,6 +160,7 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
         async def drain() -> None:
             await controller.drain(DRAIN_SECONDS)
             await writer.close()
+            await events.drain(EVENT_SECONDS)
             await end_background()  # kopf would wait 5 s for tasks that go on
 
         try:

@@ -39,7 +39,7 @@ async def test_an_event_is_published_on_its_object() -> None:
     async with recording(api) as recorder:
         recorder.record(KEY, Reason.RETRYING, "x" * 9000, warning=True)
         recorder.record(OTHER, Reason.PULLED, "Done.", warning=False)
-        await recorder.drain()
+        await recorder.drain(5.0)
     first, second = (request.body for request in api.of("POST"))
     assert (first["type"], first["reason"], first["count"], len(first["message"])) == ("Warning", "Retrying", 1, 512)
     assert first["involvedObject"] == {
@@ -61,7 +61,7 @@ async def test_what_repeats_raises_a_count_instead_of_a_second_event() -> None:
             recorder.record(KEY, Reason.RETRYING, "Again.", warning=True)
         recorder.record(KEY, Reason.RETRYING, "Otherwise.", warning=True)
         recorder.record(OTHER, Reason.RETRYING, "Again.", warning=True)
-        await recorder.drain()
+        await recorder.drain(5.0)
     assert len(api.of("POST")) == 3
     counts = {request.body[0]["value"] for request in api.of("PATCH")}
     assert counts == {2, 3}
@@ -73,10 +73,10 @@ async def test_an_event_that_the_api_server_dropped_is_published_anew() -> None:
     api = ScriptedApi()
     async with recording(api) as recorder:
         recorder.record(KEY, Reason.RETRYING, "Again.", warning=True)
-        await recorder.drain()
+        await recorder.drain(5.0)
         api.objects.clear()
         recorder.record(KEY, Reason.RETRYING, "Again.", warning=True)
-        await recorder.drain()
+        await recorder.drain(5.0)
     assert [body["count"] for body in api.objects.values()] == [1]
 
 
@@ -88,7 +88,7 @@ async def test_a_refused_event_is_forgotten_and_the_next_one_published(caplog: p
         recorder.record(KEY, Reason.PULLED, "Two.", warning=False)
         recorder.record(KEY, Reason.PULLED, "Two.", warning=False)
         recorder.record(KEY, Reason.PULLED, "Three.", warning=False)
-        await recorder.drain()
+        await recorder.drain(5.0)
     assert [body["message"] for body in api.objects.values()] == ["Two.", "Three."]
     assert caplog.text.count("was not published") == 2
 
@@ -114,5 +114,5 @@ async def test_only_so_many_events_are_remembered(monkeypatch: pytest.MonkeyPatc
     async with recording(api) as recorder:
         for message in ("a", "b", "a", "c", "a", "b"):
             recorder.record(KEY, Reason.RETRYING, message, warning=True)
-        await recorder.drain()
+        await recorder.drain(5.0)
     assert [request.body["message"] for request in api.of("POST")] == ["a", "b", "c", "b"]
