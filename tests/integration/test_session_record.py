@@ -15,7 +15,7 @@ from devcluster.env import Environment
 from devcluster.images import manifest_digest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_TAG, SESSION
 from tests.integration.conftest import MakeGate, MakeImage, through
-from tests.support.objects import Body, Objects, finished, reason, run_ended
+from tests.support.objects import Body, Objects, StillWaitingError, reason, run_ended
 from tests.support.operator_process import OperatorProcess
 from tests.support.sessions import child_of, children, counts, promote, pull, push, tag
 from tests.support.watched_engine import EngineUnderTest
@@ -364,20 +364,19 @@ def test_no_session_is_removed_while_a_child_runs(
     make_gate: MakeGate,
 ) -> None:
     """A child that was asked again holds its Session until it has ended, however long its time is over."""
-    image = make_image(layers=[1_500_000])
+    image = make_image()
     gate = make_gate(image.registry)
     steps = [pull("app", through(gate, image), imagePullPolicy="Always")]
-    spec = {"steps": steps, "ttlSecondsAfterFinished": 2, "daemonName": engine.name}
-    body = objects.run(SESSION, "release", spec)
+    objects.run(SESSION, "release", {"steps": steps, "daemonName": engine.name})
     kind, name = child_of(objects, "release", "app")
     gate.stall(path=r"/v2/.*/manifests/.*")
+    before = len(gate.requests)
     objects.ask_again(kind, name, "again")
-    objects.wait(kind, name, lambda body: body["status"]["phase"] == "Running")
-    expired = moment(body["status"]["expirationTime"]) + timedelta(seconds=3)
-    objects.wait(SESSION, "release", lambda _: datetime.now(UTC) > expired)
-    assert not finished(objects.get(kind, name))
+    gate.wait(lambda requests: len(requests) > before)  # its status does not tell of the new run yet
+    objects.patch(SESSION, "release", {"spec": {"ttlSecondsAfterFinished": 0}})
+    with pytest.raises(StillWaitingError):
+        objects.wait(kind, name, run_ended(2), seconds=3)
+    assert [body["metadata"]["name"] for body in objects.all(SESSION)] == ["release"]
     gate.release()
-    deadline = time.monotonic() + 10
-    while objects.all(SESSION) or objects.all(IMAGE_PULL):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    for of_kind, of_name in ((SESSION, "release"), (kind, name)):
+        objects.wait_gone(of_kind, of_name)

@@ -44,6 +44,8 @@ class Member:
     """Whether the Session made it; the others joined by sessionRef."""
     tool: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
+    begun_again: bool = False
+    """Whether a further run is under way that its status, as the API server holds it, does not tell of yet."""
 
     @property
     def ref(self) -> ObjectReference:
@@ -54,6 +56,11 @@ class Member:
     def finished(self) -> bool:
         """Whether its last run has ended."""
         return self.status.completion_time is not None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way for it."""
+        return self.finished and not self.begun_again
 
     @property
     def reason(self) -> str:

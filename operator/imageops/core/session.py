@@ -60,7 +60,7 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
         turn.sum_up()
     if finished(turn.status) and (run_trigger(session, turn.status) is not None or turn.wants_retry()):
         turn.wakes.append(now)
-    if finished(turn.status) and session.spec is not None and all(one.finished for one in session.members):
+    if finished(turn.status) and session.spec is not None and all(one.at_rest for one in session.members):
         expire(turn, session.spec.ttl_seconds_after_finished)
     return turn.result()
 
@@ -182,7 +182,7 @@ class _Turn(Turn[SessionStatus]):
 
     def advance_open(self, spec: SessionSpec, stopping: Reason | None) -> None:
         members = self.members(spec)
-        busy = any(not one.finished for one in members)
+        busy = any(not one.at_rest for one in members)
         if busy:
             self.show_state(spec, stopping, None)
             if stopping is None and not spec.suspend and not spec.closed:

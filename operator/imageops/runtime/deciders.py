@@ -249,6 +249,7 @@ def member_of(entry: Entry, session: Entry) -> Member:
         owned=session.key.uid in entry.reading.owners,
         tool=entry.reading.tool,
         arguments=entry.reading.arguments,
+        begun_again=entry.status.completion_time is None and entry.written.completion_time is not None,
     )
 
 

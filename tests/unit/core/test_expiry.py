@@ -38,12 +38,12 @@ def test_what_git_keeps_is_never_deleted() -> None:
 
 @pytest.mark.feature("session.expiry")
 def test_a_session_waits_for_its_last_operation() -> None:
-    """A child that was asked again after the end holds it."""
+    """A child that was asked again after the end holds it, also before the API server knows of the new run."""
     spec = SessionSpec.model_validate({"steps": [pull_step("a")], "ttlSecondsAfterFinished": 5})
     status, (child,) = finished_session(spec)
     assert status.expiration_time is not None
     busy = operation(None, child.status, requested_at="again")
     running = decide(busy, attempt=None, parent=None, now=at(100)).status
-    members = [replace(child, status=running)]
-    assert decide_session(session(spec, status, members=members), now=at(200)).effects == ()
+    for held in (replace(child, status=running), replace(child, begun_again=True)):
+        assert decide_session(session(spec, status, members=[held]), now=at(200)).effects == ()
     assert DeleteSelf() in decide_session(session(spec, status, members=[child]), now=at(200)).effects

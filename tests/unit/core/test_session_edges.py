@@ -57,6 +57,19 @@ def test_who_is_refused_by_a_closing_session_is_neither_counted_nor_its_failure(
     assert (mine.reason, mine.status.total, mine.status.succeeded) == ("Completed", 1, 1)
 
 
+@pytest.mark.feature("session.closed")
+def test_a_session_does_not_close_on_a_run_that_has_just_begun() -> None:
+    """The API server may not know yet that a member was asked again."""
+    mine = SessionLife(SessionSpec())
+    mine.join("member", S)
+    mine.members["member"] = replace(mine.members["member"], begun_again=True)
+    mine.change(closed=True)
+    mine.look()
+    assert (mine.reason, mine.status.completion_time) == ("Running", None)
+    mine.join("member", S)
+    assert mine.reason == "Completed"
+
+
 @pytest.mark.feature("session.limits")
 def test_what_a_former_run_used_does_not_count() -> None:
     """Its operations may still be on their way out when the new run's are decided about."""
