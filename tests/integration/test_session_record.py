@@ -1,10 +1,9 @@
-"""The record that a Session keeps: errors, history, statistics, evidence, and how long it keeps itself."""
+"""The record that a Session keeps: errors, history, statistics, evidence, and dry runs."""
 
 from __future__ import annotations
 
 import math
 import secrets
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from devcluster.env import Environment
 from devcluster.images import manifest_digest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_TAG, SESSION
 from tests.integration.conftest import MakeGate, MakeImage, through
-from tests.support.objects import Body, Objects, StillWaitingError, reason, run_ended
+from tests.support.objects import Body, Objects, reason, run_ended
 from tests.support.operator_process import OperatorProcess
 from tests.support.sessions import child_of, children, counts, promote, pull, push, tag
 from tests.support.watched_engine import EngineUnderTest
@@ -336,47 +335,3 @@ def test_a_dry_run_of_a_session_finds_the_real_reason(
     body = objects.run(SESSION, "conflict", {"steps": [push("a", target)], "dryRun": True})
     assert (reason(body), body["status"]["steps"][0]["reason"]) == ("StepFailed", "TagConflict")
     assert manifest_digest(cluster.registry_target, f"{objects.namespace}/taken", "1") == taken.digest
-
-
-# --- expiry
-
-
-@pytest.mark.feature("session.expiry", "gitops.ttl")
-def test_the_time_to_live_removes_session_and_children_together(objects: Objects, make_image: MakeImage) -> None:
-    """ExpirationTime is set at the end; until then all is there, after that nothing."""
-    image = make_image()
-    spec = {"steps": [pull("a", image.reference), pull("b", image.reference)], "ttlSecondsAfterFinished": 3}
-    body = objects.run(SESSION, "release", spec)
-    status = body["status"]
-    assert moment(status["expirationTime"]) == moment(status["completionTime"]) + timedelta(seconds=3)
-    assert len(children(objects, "release")) == 2
-    deadline = time.monotonic() + 3 + 10
-    while objects.all(SESSION) or objects.all(IMAGE_PULL):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@pytest.mark.feature("session.expiry")
-def test_no_session_is_removed_while_a_child_runs(
-    objects: Objects,
-    engine: EngineUnderTest,
-    make_image: MakeImage,
-    make_gate: MakeGate,
-) -> None:
-    """A child that was asked again holds its Session until it has ended, however long its time is over."""
-    image = make_image()
-    gate = make_gate(image.registry)
-    steps = [pull("app", through(gate, image), imagePullPolicy="Always")]
-    objects.run(SESSION, "release", {"steps": steps, "daemonName": engine.name})
-    kind, name = child_of(objects, "release", "app")
-    gate.stall(path=r"/v2/.*/manifests/.*")
-    before = len(gate.requests)
-    objects.ask_again(kind, name, "again")
-    gate.wait(lambda requests: len(requests) > before)  # its status does not tell of the new run yet
-    objects.patch(SESSION, "release", {"spec": {"ttlSecondsAfterFinished": 0}})
-    with pytest.raises(StillWaitingError):
-        objects.wait(kind, name, run_ended(2), seconds=3)
-    assert [body["metadata"]["name"] for body in objects.all(SESSION)] == ["release"]
-    gate.release()
-    for of_kind, of_name in ((SESSION, "release"), (kind, name)):
-        objects.wait_gone(of_kind, of_name)

@@ -47,6 +47,9 @@ class Member:
     begun_again: bool = False
     """Whether a further run is under way that its status, as the API server holds it, does not tell of yet."""
 
+    held_by_others: bool = False
+    """Whether other objects ask for its image too; only told where a promotion is to leave none on the daemon."""
+
     @property
     def ref(self) -> ObjectReference:
         """The member as status names it."""

@@ -10,7 +10,7 @@ from imageops.api.base import to_wire
 from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import ImagePullPolicy, LocalReference
 from imageops.api.references import Reference, parse_image_id
-from imageops.api.session import PromoteAction, PullAction, PushAction, SessionSpec, Step, TagAction
+from imageops.api.session import LocalImages, PromoteAction, PullAction, PushAction, SessionSpec, Step, TagAction
 from imageops.api.status import ObjectReference, OperationStatus
 from imageops.core.members import PULL, PUSH, TAG
 
@@ -80,6 +80,11 @@ def makes(step: Step) -> frozenset[str]:
             return frozenset({str(Reference.parse(action.target))})
         case PushAction():
             return frozenset()
+
+
+def leaves_nothing(step: Step) -> bool:
+    """Tell whether a step is to keep nothing on the daemon."""
+    return step.promote is not None and step.promote.local_images is LocalImages.DELETE
 
 
 def needs(step: Step) -> str | None:

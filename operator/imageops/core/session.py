@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from imageops.api.errors import OperationError
 from imageops.api.quantity import parse_quantity
 from imageops.api.reasons import Reason
-from imageops.api.session import LocalImages, SessionLimits, SessionSpec
+from imageops.api.session import SessionLimits, SessionSpec
 from imageops.api.session_status import RUNS_LENGTH, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
 from imageops.core import members as summary
@@ -21,7 +21,7 @@ from imageops.core.effects import Decision, DeleteChild, WakeMembers, Write
 from imageops.core.expiry import expire
 from imageops.core.members import Member
 from imageops.core.operation import Parent
-from imageops.core.plan import Naming, kinds_of
+from imageops.core.plan import Naming, kinds_of, leaves_nothing
 from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import Subject, Turn, finished, run_trigger
 from imageops.core.steps import SKIPPED, Board, is_lost, is_running, names_of
@@ -60,7 +60,7 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
         turn.sum_up()
     if finished(turn.status) and (run_trigger(session, turn.status) is not None or turn.wants_retry()):
         turn.wakes.append(now)
-    if finished(turn.status) and session.spec is not None and all(one.at_rest for one in session.members):
+    if finished(turn.status) and session.spec is not None and not _is_busy(turn.session, turn.status, session.spec):
         expire(turn, session.spec.ttl_seconds_after_finished)
     return turn.result()
 
@@ -332,18 +332,28 @@ def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
         suspend=spec.suspend,
         closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),
         over_limit=spec.limits is not None and _over_limit(spec.limits, _ended_in_run(session, spec)),
-        remove_image=owned is not None and owned in _unused(session, spec),
+        remove_image=owned is not None and owned in _unused(session, status, spec),
     )
 
 
-def _unused(session: Session, spec: SessionSpec) -> set[str]:
+def _is_busy(session: Session, status: SessionStatus, spec: SessionSpec) -> bool:
+    """Tell whether an operation has something left to do, be it to remove its image after a promotion."""
+    unused = _unused(session, status, spec)
+    return any(
+        not one.at_rest
+        or (one.name in unused and one.status.image is not None and one.status.image.present and not one.held_by_others)
+        for one in session.members
+    )
+
+
+def _unused(session: Session, status: SessionStatus, spec: SessionSpec) -> set[str]:
     """Return the operations of promotions that succeeded and are to keep nothing on the daemon."""
-    rows = {row.name: row for row in session.status.steps if row.phase == Phase.SUCCEEDED}
-    naming = naming_of(session, session.status)
+    rows = {row.name: row for row in status.steps if row.phase == Phase.SUCCEEDED}
+    naming = naming_of(session, status)
     return {
         naming.name(step.name, kind, naming.attempt(step, rows[step.name].operation_ref))
         for step in spec.steps
-        if step.name in rows and step.promote is not None and step.promote.local_images is LocalImages.DELETE
+        if step.name in rows and leaves_nothing(step)
         for kind in kinds_of(step)
     }
 

@@ -21,6 +21,7 @@ from imageops.core.effects import Decision, Purpose, StartAttempt
 from imageops.core.members import Member
 from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Outcome
+from imageops.core.plan import leaves_nothing
 from imageops.core.refusal import refusal
 from imageops.core.session import Session, assumed, decide_session, demands
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
@@ -88,7 +89,7 @@ class OperationDecider:
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
-            held_by_others=self._is_held_by_others(entry) if reading.deleting or leaves else False,
+            held_by_others=_is_held_by_others(entry, self.store, self.daemons) if reading.deleting or leaves else False,
         )
         attempt = entry.attempt.view(now) if entry.attempt is not None else None
         if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
@@ -168,18 +169,6 @@ class OperationDecider:
             return frozenset()
         return assumed(member_of(one, session) for one in self.store.members(session))
 
-    def _is_held_by_others(self, entry: Entry) -> bool:
-        """Tell whether another object asks for the image on the same daemon."""
-        daemon = entry.status.daemon.name if entry.status.daemon is not None else None
-        return any(
-            one is not entry
-            and not one.reading.deleting
-            and isinstance(one.spec, ImagePullSpec | ImageTagSpec)
-            and one.reading.references.get("reference") == entry.status.reference
-            and (one.spec.daemon_name or self.daemons.default) == daemon
-            for one in self.store
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class SessionDecider:
@@ -198,16 +187,24 @@ class SessionDecider:
         error = reading.error
         if error is None and isinstance(spec, SessionSpec):
             error = refusal(spec, daemons=self.daemons.engines)
-        members = [one for one in self.store.members(entry) if not one.reading.deleting]
         store = self.daemons.image_store(spec.daemon_name) if error is None and spec is not None else None
-        session = replace(session_of(entry, members), refusal=error, image_store=store)
+        members = [self._member(one, entry) for one in self.store.members(entry) if not one.reading.deleting]
+        session = replace(session_of(entry, ()), members=members, refusal=error, image_store=store)
         return decide_session(session, now=now)
 
+    def _member(self, one: Entry, session: Entry) -> Member:
+        """Return an operation, with what matters about its image where a promotion is to leave none."""
+        member, spec = member_of(one, session), session.spec
+        if isinstance(spec, SessionSpec) and any(leaves_nothing(step) for step in spec.steps):
+            return replace(member, held_by_others=_is_held_by_others(one, self.store, self.daemons))
+        return member
+
     async def _list_children(self, entry: Entry) -> None:
-        """Find the children a former process made, before the first decision about an unfinished Session."""
+        """Find the children a former process made, before the first decision that could make more or delete them."""
         if entry.children_listed:
             return
-        if entry.status.run and entry.status.completion_time is None:
+        expires = entry.spec is not None and entry.spec.ttl_seconds_after_finished is not None
+        if entry.status.run and (entry.status.completion_time is None or expires):
             for kind in self.kinds:
                 listed = await self.api.get(
                     collection(kind, entry.key.namespace),
@@ -250,6 +247,19 @@ def member_of(entry: Entry, session: Entry) -> Member:
         tool=entry.reading.tool,
         arguments=entry.reading.arguments,
         begun_again=entry.status.completion_time is None and entry.written.completion_time is not None,
+    )
+
+
+def _is_held_by_others(entry: Entry, store: ObjectStore, daemons: Daemons) -> bool:
+    """Tell whether another object asks for the image of an operation on the same daemon."""
+    daemon = entry.status.daemon.name if entry.status.daemon is not None else None
+    return any(
+        one is not entry
+        and not one.reading.deleting
+        and isinstance(one.spec, ImagePullSpec | ImageTagSpec)
+        and one.reading.references.get("reference") == entry.status.reference
+        and (one.spec.daemon_name or daemons.default) == daemon
+        for one in store
     )
 
 

@@ -7,10 +7,24 @@ import pytest
 
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
+from imageops.api.status import Phase
 from imageops.core.effects import DeleteSelf, RecordEvent
 from imageops.core.operation import decide
 from imageops.core.session import decide_session
-from tests.support.builders import at, finished_session, finished_status, operation, pull_spec, pull_step, session
+from tests.support.builders import (
+    at,
+    child_status,
+    finished_session,
+    finished_status,
+    image,
+    operation,
+    promote_step,
+    pull_spec,
+    pull_step,
+    session,
+    session_spec,
+)
+from tests.support.session_life import SessionLife
 
 
 def expiry(seconds: int | None, now: float, **fields: Any) -> tuple[bool, bool, object]:
@@ -47,3 +61,25 @@ def test_a_session_waits_for_its_last_operation() -> None:
     for held in (replace(child, status=running), replace(child, begun_again=True)):
         assert decide_session(session(spec, status, members=[held]), now=at(200)).effects == ()
     assert DeleteSelf() in decide_session(session(spec, status, members=[child]), now=at(200)).effects
+
+
+@pytest.mark.feature("session.expiry")
+def test_a_session_waits_for_the_removal_of_what_its_promotions_brought() -> None:
+    """But not for an image that others hold, that has gone, or that was to stay."""
+    pushed = child_status(Phase.SUCCEEDED, Reason.PUSHED, image=image(), reference="prod.example/ship:1")
+    gone = pushed.model_copy(update={"image": image(present=False)})
+    for local_images, status, held, expected in (
+        ("Delete", pushed, False, False),
+        ("Delete", pushed, True, True),
+        ("Delete", gone, False, True),
+        ("Retain", pushed, False, True),
+    ):
+        mine = SessionLife(session_spec(promote_step("ship", localImages=local_images), ttlSecondsAfterFinished=0))
+        mine.look()
+        for _ in range(3):
+            mine.set("ship", Phase.SUCCEEDED, image=image())
+            last = mine.look()
+        assert mine.status.completion_time is not None, last
+        members = [replace(one, status=status, held_by_others=held) for one in mine.members.values()]
+        decision = decide_session(replace(mine.subject, members=members), now=at(9))
+        assert (DeleteSelf() in decision.effects) is expected, (local_images, held)
