@@ -98,16 +98,22 @@ def operator(
 @pytest.fixture
 def objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace of the test's own."""
-    yield from new_namespace(api)
+    yield from _namespace(api)
+
+
+@pytest.fixture
+def other_objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
+    """Return the objects of a second namespace."""
+    yield from _namespace(api)
 
 
 @pytest.fixture(scope="module")
 def shared_objects(api: ApiServer, operator: OperatorProcess) -> Iterator[Objects]:  # noqa: ARG001 - objects need an operator
     """Return the objects of a namespace that the tests of one module share."""
-    yield from new_namespace(api)
+    yield from _namespace(api)
 
 
-def new_namespace(api: ApiServer) -> Iterator[Objects]:
+def _namespace(api: ApiServer) -> Iterator[Objects]:
     """Give the objects of a new namespace, which goes when the generator is closed."""
     name = f"test-{secrets.token_hex(4)}"
     answer = api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})

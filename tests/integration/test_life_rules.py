@@ -15,8 +15,7 @@ from devcluster.env import Environment
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, manifest_digest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, Kind
-from tests.integration.conftest import MakeGate, MakeImage, new_namespace, through
-from tests.support.admission import ApiServer
+from tests.integration.conftest import MakeGate, MakeImage, Measured, through
 from tests.support.objects import Body, Objects, StillWaitingError, condition, finished, reason, run_ended
 from tests.support.operator_process import OperatorProcess
 from tests.support.registry_tags import tagged
@@ -56,12 +55,6 @@ def wait_gone(objects: Objects, kind: Kind, name: str, *, seconds: float = 10.0)
     deadline = time.monotonic() + seconds
     while name in {body["metadata"]["name"] for body in objects.all(kind)}:
         assert time.monotonic() < deadline, f"{name} is still there"
-
-
-@pytest.fixture
-def other_objects(api: ApiServer) -> Iterator[Objects]:
-    """Return the objects of a second namespace."""
-    yield from new_namespace(api)
 
 
 # --- drift: begun before all other tests of this file, looked at near its end
@@ -566,6 +559,7 @@ def test_fifty_running_pulls_are_written_as_interrupted(
     containerd: EngineUnderTest,
     make_image: MakeImage,
     make_gate: MakeGate,
+    measured: Measured,
 ) -> None:
     """On SIGTERM the process exits within 10 s; the next one carries all of them to their end."""
     image = make_image(layers=[20_000])
@@ -585,7 +579,7 @@ def test_fifty_running_pulls_are_written_as_interrupted(
         began = time.monotonic()
         status = operator.stop()
         took = time.monotonic() - began
-        print(f"drain of {len(wanted)} running pulls: {took:.2f} s")  # noqa: T201 - a figure of the report
+        measured(f"SIGTERM with {len(wanted)} running pulls: ended in {took:.2f} s")
         left = [objects.get(IMAGE_PULL, name)["status"] for name in wanted]
     finally:
         operator.stop()

@@ -16,8 +16,7 @@ from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, push_image
 from devcluster.ledger import GateRequest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
-from tests.integration.conftest import WATCHED, MakeGate, MakeImage, new_namespace, through
-from tests.support.admission import ApiServer
+from tests.integration.conftest import WATCHED, MakeGate, MakeImage, Measured, through
 from tests.support.objects import Body, Objects, reason, run_ended
 from tests.support.registry_tags import tagged
 from tests.support.status_watch import StatusWatch
@@ -57,12 +56,6 @@ def watched_default(addresses: dict[str, str], gates: dict[str, RegistryGate]) -
     """Return the Engine with the containerd store, as the operator reaches it through a gate."""
     yield WatchedEngine(f"{WATCHED}default", addresses["default"], keeps_digests=True, gate=gates["default"])
     gates["default"].release()
-
-
-@pytest.fixture
-def other_objects(api: ApiServer) -> Iterator[Objects]:
-    """Return the objects of a second namespace."""
-    yield from new_namespace(api)
 
 
 # --- a registry that asks for a pause; it begins with the first test and ends with the last
@@ -179,6 +172,7 @@ def test_a_namespace_is_not_kept_waiting_by_the_queue_of_another(
     other_objects: Objects,
     watched_default: WatchedEngine,
     make_image: MakeImage,
+    measured: Measured,
 ) -> None:
     """With 500 pulls of one namespace waiting, the one pull of another is among the next ten to start."""
     image, gate = make_image(), watched_default.gate
@@ -193,7 +187,7 @@ def test_a_namespace_is_not_kept_waiting_by_the_queue_of_another(
     objects.delete_all(IMAGE_PULL)  # or those still waiting would be in the way of other tests
     order = [one.path for one in gate.requests[first:] if is_pull(one)]
     place = next(number for number, path in enumerate(order) if "b000" in path) - LIMIT
-    print(f"the other namespace's pull was number {place + 1} to start")  # noqa: T201 - a figure of the report
+    measured(f"with 500 pulls of another namespace waiting, a pull was number {place + 1} to start")
     assert place < 10
 
 
@@ -202,6 +196,7 @@ def test_quick_work_does_not_queue_behind_long_pulls(
     objects: Objects,
     watched_default: WatchedEngine,
     make_image: MakeImage,
+    measured: Measured,
 ) -> None:
     """Tags and pulls of present images end in a moment while the pull limit is full and more pulls wait."""
     present = make_image()
@@ -221,7 +216,8 @@ def test_quick_work_does_not_queue_behind_long_pulls(
         ended = {one.name: one.at for one in reversed((*tags.seen(), *pulls.seen())) if "completionTime" in one.status}
     seconds = sorted(ended[name] - began[name] for name in began)
     p95 = seconds[math.ceil(0.95 * len(seconds)) - 1]
-    print(f"quick work: n={len(seconds)} median {seconds[len(seconds) // 2]:.3f} s, P95 {p95:.3f} s")  # noqa: T201
+    median = seconds[len(seconds) // 2]
+    measured(f"quick work beside full pulls: n={len(seconds)}, median {median:.3f} s, P95 {p95:.3f} s")
     assert p95 < 5
     assert sum(is_pull(one) and not one.finished for one in watched_default.gate.requests) == LIMIT
 

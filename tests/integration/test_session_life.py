@@ -134,18 +134,18 @@ def test_a_step_whose_image_was_removed_runs_again_once(
 
 
 @pytest.mark.feature("session.lost-image")
-def test_an_image_that_is_lost_again_ends_the_session(objects: Objects, containerd: EngineUnderTest) -> None:
-    """A step needs what its own producer never makes: it is tried twice, and then the Session ends StepFailed."""
+def test_an_image_that_no_step_makes_ends_the_session(objects: Objects, containerd: EngineUnderTest) -> None:
+    """There is nothing to run again, so the step that lacks it is tried once and the other one stays as it is."""
     made = containerd.daemon.make(f"local.example/{objects.namespace}:0", objects.namespace.encode())
     steps = [
         tag("first", made, f"local.example/{objects.namespace}:1"),
-        # The second step's own precondition removes nothing; its source was never made by anybody.
         tag("second", f"local.example/{objects.namespace}:absent", f"local.example/{objects.namespace}:2"),
     ]
-    body = objects.run(SESSION, "release", {"steps": steps})
+    body = objects.run(SESSION, "release", {"steps": steps, "daemonName": containerd.name})
     assert reason(body) == "StepFailed"
     assert [row.get("reason") for row in body["status"]["steps"]] == ["Tagged", "ImageNotOnDaemon"]
-    assert body["status"]["steps"][1]["attempts"] == 1
+    assert [row["attempts"] for row in body["status"]["steps"]] == [1, 1]
+    assert len(children(objects, "release")) == 2
 
 
 # --- cancel, deadline, suspend
