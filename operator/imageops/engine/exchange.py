@@ -15,6 +15,7 @@ import urllib3.exceptions
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
+from imageops.api.registry_hints import auth_hint
 from imageops.engine.classify import Call, classify, retry_after
 from imageops.engine.connection import CONNECT_SECONDS
 from imageops.engine.redaction import redact
@@ -87,8 +88,10 @@ class Request:
 
     def error(self, reason: Reason, *, wait: float | None = None) -> OperationError:
         """Make an error in our own words, which name the image."""
-        about = "" if self.reference is None else f" The image is {self.reference}."
-        return OperationError(reason, reason.sentence + about, retry_after=wait)
+        if self.reference is None:
+            return OperationError(reason, retry_after=wait)
+        hint = auth_hint(self.reference.host) if reason is Reason.AUTH_FAILED else None
+        return OperationError(reason, f"{reason.sentence} The image is {self.reference}.", hint=hint, retry_after=wait)
 
 
 @contextlib.contextmanager
