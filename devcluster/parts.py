@@ -204,7 +204,7 @@ RUNC = Part(
 KUBE_APISERVER = _kubernetes("kube-apiserver", minutes=3.5)
 KUBE_CONTROLLER_MANAGER = _kubernetes("kube-controller-manager", minutes=1.0)
 
-KUBECTL = _kubernetes("kubectl", minutes=0.7, says="Client Version:", version_flag="version --client")
+KUBECTL = _kubernetes("kubectl", minutes=1.8, says="Client Version:", version_flag="version --client")
 HELM_4 = Part(
     name="helm-4",
     program="helm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KIND
 from tests.integration.conftest import ENGINES, MakeImage, Measured
 from tests.support.admission import ApiServer
 from tests.support.local_daemon import LocalDaemon
-from tests.support.objects import Objects, finished, reason
+from tests.support.objects import POLL_SECONDS, WAIT_SECONDS, Objects, finished, reason
 from tests.support.operator_process import OperatorProcess
 from tests.support.status_watch import Seen, StatusWatch
 
@@ -25,6 +26,10 @@ pytestmark = pytest.mark.integration
 PER_KIND = {IMAGE_PULL: 80, IMAGE_TAG: 80, IMAGE_PUSH: 40}
 WRITERS = 8
 REPORT_SECONDS = 2.0
+REST_SECONDS = 1.0
+SHORT_MILLISECONDS = 200
+"""A little less than what makes an attempt worth showing while it runs."""
+TRIES = 5
 
 
 @pytest.fixture
@@ -75,6 +80,18 @@ def writes(operator: OperatorProcess) -> Counter[str]:
     return counted
 
 
+def settled(operator: OperatorProcess) -> Counter[str]:
+    """Return the count when the operator has come to rest: what other tests left may still be on its way."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    before, since = writes(operator), time.monotonic()
+    while time.monotonic() - since < REST_SECONDS:
+        assert time.monotonic() < deadline, "the operator writes on and on"
+        time.sleep(POLL_SECONDS)
+        if (now := writes(operator)) != before:
+            before, since = now, time.monotonic()
+    return before
+
+
 def share(seen: list[Seen]) -> float:
     """Return how many writes an object may need: its end, its start if that takes long, each wait, the reports."""
     status = seen[-1].status
@@ -96,7 +113,7 @@ def test_two_hundred_objects_at_once_all_end_with_one_run_each(
 ) -> None:
     """All succeed in one run with one attempt and one record of it, none with more than its share of writes."""
     assert len(burst) == 200
-    before = writes(operator)
+    before = settled(operator)
     apis = [ApiServer(cluster.kubeconfig) for _ in range(WRITERS)]
 
     def create(number: int) -> None:
@@ -140,16 +157,21 @@ def test_a_short_operation_is_one_write(
     addresses: dict[str, str],
     watches: dict[Kind, StatusWatch],
 ) -> None:
-    """A present image, a new tag and a tag that is there already each need one write in all."""
+    """A present image, a new tag and a tag that is there already each need one write in all, if they are short."""
     image = make_image()
     LocalDaemon(addresses["default"]).pull(image.reference)
-    target = f"local.example/{objects.namespace}:1"
-    wanted: list[tuple[Kind, str, dict[str, Any], str]] = [
-        (IMAGE_PULL, "present", {"image": image.reference}, "AlreadyPresent"),
-        (IMAGE_TAG, "new", {"source": image.reference, "target": target}, "Tagged"),
-        (IMAGE_TAG, "again", {"source": image.reference, "target": target}, "AlreadyTagged"),
-    ]
-    for kind, name, spec, expected in wanted:
-        body = objects.run(kind, name, {**spec, "daemonName": "default"})
-        assert reason(body) == expected
-        assert len(watches[kind].wait_for(body)) == 2, "the create, and one write"
+    short = Counter[str]()
+    for number in range(TRIES):  # a busy machine may make one of them long
+        target = f"local.example/{objects.namespace}:{number}"
+        wanted: list[tuple[Kind, str, dict[str, Any], str]] = [
+            (IMAGE_PULL, "present", {"image": image.reference}, "AlreadyPresent"),
+            (IMAGE_TAG, "new", {"source": image.reference, "target": target}, "Tagged"),
+            (IMAGE_TAG, "again", {"source": image.reference, "target": target}, "AlreadyTagged"),
+        ]
+        for kind, name, spec, expected in wanted:
+            body = objects.run(kind, f"{name}-{number}", {**spec, "daemonName": "default"})
+            assert reason(body) == expected
+            if body["status"]["history"][0]["durationMilliseconds"] < SHORT_MILLISECONDS:
+                assert len(watches[kind].wait_for(body)) == 2, "the create, and one write"
+                short[name] += 1
+    assert len(short) == 3, f"short ones: {short}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,10 @@ import requests
 from devcluster.env import Environment
 from devcluster.images import manifest_digest
 from devcluster.install import install
-from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, IMAGE_PUSH, OPERATION_KINDS, SESSION
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, OPERATION_KINDS, SESSION
 from tests.integration.conftest import MakeGate, MakeImage, Measured, through
 from tests.support.admission import ApiServer
+from tests.support.control_plane import private_control_plane
 from tests.support.objects import Body, Objects, reason
 from tests.support.operator_process import OperatorProcess
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
@@ -22,7 +23,7 @@ from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 pytestmark = pytest.mark.integration
 
 RATE = 1_000_000
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+START_SECONDS = 20.0
 
 
 def _has_moved(body: Body) -> bool:
@@ -186,55 +187,31 @@ def test_a_restart_leaves_finished_objects_alone(
     assert [call for call in new if "absent" in call or "/images/create" in call] == []
 
 
-@pytest.fixture
-def without_kinds(api: ApiServer, cluster: Environment, operator: OperatorProcess) -> Iterator[None]:
-    """Take all kinds away from the API server while no operator runs, and bring everything back."""
-    operator.stop()
-    for kind in ALL_KINDS:
-        api.request("DELETE", f"{DEFINITIONS}/{kind.crd_name}")
-    deadline = time.monotonic() + 30
-    while any(api.request("GET", f"{DEFINITIONS}/{kind.crd_name}").status != 404 for kind in ALL_KINDS):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield
-    _serve(api, cluster)
-    operator.kill()
-    operator.start()
-
-
-def _serve(api: ApiServer, cluster: Environment) -> None:
-    install(Path(cluster.kubeconfig))
-    for kind in (*OPERATION_KINDS, SESSION):
-        api.wait_until_served(kind)
-
-
 @pytest.mark.feature("health.start")
-@pytest.mark.usefixtures("without_kinds")
 def test_an_operator_started_before_its_kinds_waits_and_then_works(
-    api: ApiServer,
-    cluster: Environment,
-    operator: OperatorProcess,
-    make_image: MakeImage,
+    cluster: Environment, make_image: MakeImage, tmp_path: Path
 ) -> None:
     """Alive but not ready until the kinds are served; then it works without a restart."""
-    operator.start(wait=False)
-    deadline = time.monotonic() + 20
-    while not _answers(operator):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    ready = requests.get(f"http://127.0.0.1:{operator.port}/readyz", timeout=5)
-    assert ready.status_code == 503
-    assert "kinds" in ready.text
-    process = operator.pid
-    _serve(api, cluster)
-    operator.wait_ready()
-    assert operator.pid == process
-    objects = Objects(api, "default")
-    image = make_image()
-    try:
-        assert reason(objects.run(IMAGE_PULL, "first", {"image": image.reference})) == "Pulled"
-    finally:
-        objects.delete(IMAGE_PULL, "first")
+    with private_control_plane() as plane:
+        operator = OperatorProcess(plane.kubeconfig_operator, cluster.imageops_daemons, tmp_path / "operator.log")
+        operator.start(wait=False)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not _answers(operator):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            ready = requests.get(f"http://127.0.0.1:{operator.port}/readyz", timeout=5)
+            assert ready.status_code == 503
+            assert "kinds" in ready.text
+            process = operator.pid
+            install(Path(plane.kubeconfig))
+            operator.wait_ready()
+            assert operator.pid == process
+            with closing(ApiServer(plane.kubeconfig)) as api:
+                body = Objects(api, "default").run(IMAGE_PULL, "first", {"image": make_image().reference})
+            assert reason(body) == "Pulled"
+        finally:
+            operator.stop()
 
 
 def _answers(operator: OperatorProcess) -> bool:

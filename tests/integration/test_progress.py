@@ -206,7 +206,7 @@ def test_a_failed_attempt_keeps_its_progress_and_the_next_begins_anew(
     with StatusWatch(objects, IMAGE_PULL) as watch:
         objects.create(IMAGE_PULL, "app", spec)
         waiting = objects.wait(IMAGE_PULL, "app", lambda body: bool(body["status"].get("failedAttempts")))
-        gate.bytes_per_second = None
+        gate.bytes_per_second = 4 * RATE  # fast enough to end, and slow enough for a daemon to tell of bytes
         body = objects.wait_finished(IMAGE_PULL, "app")
         seen = watch.wait_for(body)
     kept = waiting["status"]["progress"]
