@@ -214,7 +214,7 @@ HELM_4 = Part(
         module="helm.sh/helm/v4",
         version=HELM_VERSION,
         package="helm.sh/helm/v4/cmd/helm",
-        minutes=2.0,
+        minutes=3.8,
         stamps=(f"helm.sh/helm/v4/internal/version.version={HELM_VERSION}",),
     ),
 )
