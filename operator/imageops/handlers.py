@@ -5,7 +5,7 @@ API server (docs/decisions/0001). With the null storages no event pays for what 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
@@ -50,13 +50,21 @@ class NullProgress(kopf.ProgressStorage):
         return essence
 
 
-async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready: asyncio.Event) -> None:
+async def watch(
+    *,
+    observe: Observe,
+    drain: Drain,
+    kubeconfig: str | None,
+    namespaces: Sequence[str],
+    ready: asyncio.Event,
+) -> None:
     """Watch all kinds until a signal ends the process or a watch breaks for good.
 
     Args:
         observe: Takes every event.
         drain: Ends all work, before the watch is gone.
         kubeconfig: Whether a kubeconfig file is used to log in, or the pod's ServiceAccount.
+        namespaces: Where to watch, and where rights are needed; none = in the whole cluster.
         ready: Set as soon as the watches run.
 
     """
@@ -72,7 +80,8 @@ async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready
         registry=handlers,
         settings=settings(),
         standalone=True,
-        clusterwide=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
         ready_flag=ready,
     )
 

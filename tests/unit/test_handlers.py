@@ -53,13 +53,17 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     monkeypatch.setattr(kopf, "operator", operator)
     ready = asyncio.Event()
     for kubeconfig, login in ((None, kopf.login_with_service_account), ("/kube", kopf.login_with_kubeconfig)):
-        await handlers.watch(observe=lambda *_: None, drain=drain, kubeconfig=kubeconfig, ready=ready)
+        namespaces = ("team-a",) if kubeconfig else ()
+        await handlers.watch(
+            observe=lambda *_: None, drain=drain, kubeconfig=kubeconfig, namespaces=namespaces, ready=ready
+        )
         registry = seen["registry"]
         activities = {one.activity.value: one.fn for one in registry._activities.get_all_handlers()}
         assert (set(activities), activities["authentication"]) == ({"cleanup", "authentication"}, login)
         for part in ("_changing", "_spawning", "_indexing", "_webhooks"):
             assert list(getattr(registry, part).get_all_handlers()) == []
-        assert (seen["standalone"], seen["clusterwide"], seen["ready_flag"]) == (True, True, ready)
+        assert (seen["standalone"], seen["ready_flag"]) == (True, ready)
+        assert (seen["clusterwide"], seen["namespaces"]) == (not namespaces, namespaces)
     assert drained.is_set()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +44,7 @@ class Watch(Protocol):
         observe: Observe,
         drain: Drain,
         kubeconfig: str | None,
+        namespaces: Sequence[str],
         ready: asyncio.Event,
     ) -> None:
         """Watch."""
@@ -112,7 +113,7 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
     store = ObjectStore()
     events = EventRecorder(api)
     engines = {
-        name: DockerEngine(name, address, max_transfers=settings.max_transfers)
+        name: DockerEngine(name, address, tls=settings.daemon_tls(name), max_transfers=settings.max_transfers)
         for name, address in settings.daemons.items()
     }
     limits = Limits(
@@ -164,7 +165,13 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
             await end_background()  # kopf would wait 5 s for tasks that go on
 
         try:
-            await watch(observe=observe, drain=drain, kubeconfig=settings.kubeconfig, ready=ready)
+            await watch(
+                observe=observe,
+                drain=drain,
+                kubeconfig=settings.kubeconfig,
+                namespaces=settings.namespaces,
+                ready=ready,
+            )
         finally:
             health.watching, health.problem = False, "ending"
             watching.cancel()

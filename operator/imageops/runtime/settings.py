@@ -1,13 +1,19 @@
 """What an administrator sets."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
+
+from imageops.engine.connection import DaemonAddress, DaemonTls
 
 DEFAULT_DAEMON = "default"
 DEFAULT_MAX_TRANSFERS = 6
 DEFAULT_REGISTRY_RATE = 50
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""A DNS label (RFC 1123), as the names of namespaces are; no pattern, which kopf would take as well."""
 
 
 class SettingsError(ValueError):
@@ -22,6 +28,10 @@ class Settings:
     """The address of each daemon by its name: `unix:///…` or `tcp://host:port`. Objects name daemons only."""
     default_daemon: str
     """The daemon of objects that name none."""
+    daemon_certificates: Path | None = None
+    """Holds a folder for each daemon behind TCP, by its name, with the files of a `kubernetes.io/tls` Secret."""
+    namespaces: tuple[str, ...] = ()
+    """The namespaces whose objects are looked after; none = all of them."""
     kubeconfig: str | None = None
     """A kubeconfig file; None = the ServiceAccount of the pod."""
     health_host: str = "0.0.0.0"  # noqa: S104 - probes come from the node
@@ -46,15 +56,18 @@ class Settings:
         default = environment.get("IMAGEOPS_DEFAULT_DAEMON", first)
         if default not in daemons:
             raise SettingsError(f"IMAGEOPS_DEFAULT_DAEMON={default} is not among the daemons {', '.join(daemons)}")
+        certificates = environment.get("IMAGEOPS_DAEMON_CERTS")
         port = environment.get("IMAGEOPS_HEALTH_PORT", "8080")
         if not port.isdecimal() or int(port) > 65535:
             raise SettingsError(f"IMAGEOPS_HEALTH_PORT={port} is not a port")
         level = environment.get("IMAGEOPS_LOG_LEVEL", "INFO").upper()
         if level not in LOG_LEVELS:
             raise SettingsError(f"IMAGEOPS_LOG_LEVEL={level} is not one of {', '.join(LOG_LEVELS)}")
-        return cls(
+        settings = cls(
             daemons=daemons,
             default_daemon=default,
+            daemon_certificates=Path(certificates) if certificates else None,
+            namespaces=_namespaces(environment.get("IMAGEOPS_NAMESPACES", "")),
             kubeconfig=environment.get("KUBECONFIG"),
             health_host=environment.get("IMAGEOPS_HEALTH_HOST", "0.0.0.0"),  # noqa: S104 - probes come from the node
             health_port=int(port),
@@ -62,6 +75,22 @@ class Settings:
             max_transfers=_positive(environment, "IMAGEOPS_MAX_TRANSFERS", DEFAULT_MAX_TRANSFERS),
             registry_rate=_positive(environment, "IMAGEOPS_REGISTRY_RATE", DEFAULT_REGISTRY_RATE),
         )
+        for name, address in daemons.items():
+            try:
+                DaemonAddress(address, settings.daemon_tls(name))
+            except ValueError as error:
+                raise SettingsError(f"IMAGEOPS_DAEMONS: {name}: {error}") from None
+        return settings
+
+    def daemon_tls(self, name: str) -> DaemonTls | None:
+        """Return the files for TLS with a daemon; None for a socket, and for TCP if no certificates are configured.
+
+        Nothing is read here. Secrets that cert-manager or `kubectl create secret tls` made have these names in them.
+        """
+        if self.daemon_certificates is None or not self.daemons[name].startswith("tcp://"):
+            return None
+        folder = self.daemon_certificates / name
+        return DaemonTls(ca=folder / "ca.crt", certificate=folder / "tls.crt", key=folder / "tls.key")
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
@@ -69,6 +98,14 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or not int(text):
         raise SettingsError(f"{name}={text} is not a whole number above 0")
     return int(text)
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    for name in names:
+        if len(name) > 63 or not _LABEL.fullmatch(name):
+            raise SettingsError(f"IMAGEOPS_NAMESPACES: {name!r} is no name of a namespace")
+    return names
 
 
 def parse_daemons(text: str) -> dict[str, str]:

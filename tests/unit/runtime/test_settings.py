@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from imageops.engine.connection import DaemonTls
 from imageops.runtime.settings import Settings, SettingsError, parse_daemons
 
 
@@ -21,6 +24,8 @@ def test_everything_can_be_set() -> None:
     settings = Settings.from_environment(
         {
             "IMAGEOPS_DAEMONS": "a=unix:///a.sock, b=tcp://b:2376",
+            "IMAGEOPS_DAEMON_CERTS": "/certificates",
+            "IMAGEOPS_NAMESPACES": "team-a, team-b",
             "KUBECONFIG": "/kube",
             "IMAGEOPS_HEALTH_HOST": "127.0.0.1",
             "IMAGEOPS_HEALTH_PORT": "0",
@@ -33,6 +38,8 @@ def test_everything_can_be_set() -> None:
     assert settings == Settings(
         daemons={"a": "unix:///a.sock", "b": "tcp://b:2376"},
         default_daemon="a",
+        daemon_certificates=Path("/certificates"),
+        namespaces=("team-a", "team-b"),
         kubeconfig="/kube",
         health_host="127.0.0.1",
         health_port=0,
@@ -52,7 +59,15 @@ def test_everything_can_be_set() -> None:
         ("IMAGEOPS_DAEMONS", "a=http://a"),
         ("IMAGEOPS_DAEMONS", "a=unix:///a,"),
         ("IMAGEOPS_DAEMONS", "a=unix:///a,a=unix:///b"),
+        ("IMAGEOPS_DAEMONS", "a=tcp://a:2375"),
+        ("IMAGEOPS_DAEMONS", "a=tcp://a"),
+        ("IMAGEOPS_DAEMONS", "a=tcp://a:2376/path"),
         ("IMAGEOPS_DEFAULT_DAEMON", "elsewhere"),
+        ("IMAGEOPS_NAMESPACES", "team-a,"),
+        ("IMAGEOPS_NAMESPACES", "team-*"),
+        ("IMAGEOPS_NAMESPACES", "!team-a"),
+        ("IMAGEOPS_NAMESPACES", "Team"),
+        ("IMAGEOPS_NAMESPACES", 64 * "a"),
         ("IMAGEOPS_HEALTH_PORT", "http"),
         ("IMAGEOPS_HEALTH_PORT", "-1"),
         ("IMAGEOPS_HEALTH_PORT", "65536"),
@@ -67,6 +82,16 @@ def test_a_setting_of_no_use_is_named(name: str, value: str) -> None:
     """Before anything starts."""
     with pytest.raises(SettingsError, match=name):
         Settings.from_environment({name: value})
+
+
+@pytest.mark.feature("chart.certificates")
+def test_each_daemon_behind_tcp_has_a_folder_of_certificates() -> None:
+    """A socket has none; nor has the loopback address, unless certificates are configured."""
+    given = {"IMAGEOPS_DAEMONS": "a=unix:///a.sock,b=tcp://127.0.0.1:2376"}
+    assert Settings.from_environment(given).daemon_tls("b") is None
+    settings = Settings.from_environment(given | {"IMAGEOPS_DAEMON_CERTS": "/c"})
+    assert settings.daemon_tls("a") is None
+    assert settings.daemon_tls("b") == DaemonTls(Path("/c/b/ca.crt"), Path("/c/b/tls.crt"), Path("/c/b/tls.key"))
 
 
 def test_daemons_keep_their_order() -> None:
