@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := operator devcluster demo bench tests
+CODE := operator devcluster demo bench tests charts
 GENERATED := crds docs/reference docs/features.md
 UV_VERSION := 0.13.8
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help init lock fmt lint type unit integration test coverage-report bench demo up run down generate check features
@@ -24,10 +25,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-lock: init ## Resolve the dependencies of pyproject.toml anew into requirements.lock
+lock: init ## Resolve the dependencies of pyproject.toml anew, and those of the image to the same versions
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--python-version 3.11 --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --upgrade --constraint requirements.lock --output-file requirements-operator.lock pyproject.toml
+	echo hatchling | $(LOCK) --upgrade --constraint requirements.lock --output-file requirements-build.lock -
 
 fmt: init ## Format, and mend what the linter can mend by itself
 	$(BIN)/ruff check --fix --quiet $(CODE)

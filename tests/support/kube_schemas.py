@@ -57,9 +57,8 @@ class Published:
                 yield f"{path}: {value!r} is neither a number nor a string"
             return
         kind = schema.get("type")
-        if kind is not None and (
-            not isinstance(value, _TYPES[kind]) or (kind != "boolean" and isinstance(value, bool))
-        ):
+        mistaken = isinstance(value, bool) and kind != "boolean"  # Python's bool is an int
+        if kind is not None and (mistaken or not isinstance(value, _TYPES[kind])):
             yield f"{path}: {value!r} is no {kind}"
         elif isinstance(value, dict):
             yield from self._of_object(value, schema, path)
