@@ -6,12 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench tests charts
-GENERATED := crds docs/reference docs/features.md
+GENERATED := crds charts docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit integration test coverage-report bench demo up run down generate check features
+.PHONY: help init lock fmt lint type unit chart integration test coverage-report bench demo up run down generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -46,12 +46,15 @@ type: init ## Check types, strictly
 unit: init ## Run the unit tests; they need no service
 	$(BIN)/pytest tests/unit
 
+chart: init ## Render the charts with the real Helm in all modes, and check every object against published schemas
+	$(BIN)/pytest tests/chart
+
 integration: init ## Run the integration tests on real parts; brings the cluster up for as long as they run
 	$(BIN)/python -m devcluster during $(BIN)/pytest tests/integration
 
 test: init ## Run all tests and report their coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage run -m pytest tests/unit tests/chart
 	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
 	@$(MAKE) --no-print-directory coverage-report
 
@@ -76,8 +79,10 @@ run: up ## Run the operator in the foreground against the development cluster
 down: init ## End exactly what `make up` started
 	$(BIN)/python -m devcluster down
 
-generate: init ## Write the CRDs and reference pages from the models, and the table of features from the tests
+generate: init ## Write the CRDs and reference pages from the models, the tables of the chart, the features from the tests
 	$(BIN)/python -m imageops.api.crdgen --write crds
+	$(BIN)/python -m imageops.api.crdgen --write charts/imageops/charts/imageops-crds/files
+	$(BIN)/python -m tests.support.chart_pages --write
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
 	$(BIN)/python -m tests.support.features --write
 
