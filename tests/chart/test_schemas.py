@@ -33,7 +33,7 @@ CASES = {
     "map-of-strings": (_set("metadata", "labels", value={"a": 1}), "1 is no string"),
     "number-or-string": (
         _set("spec", "strategy", "rollingUpdate", "maxSurge", value=[]),
-        "neither a number nor a string",
+        "[] is no integer",
     ),
     "missing": (_set("spec", "selector", value=None), "None is no object"),
 }
