@@ -31,6 +31,7 @@ from imageops.tools.check import CheckTool
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullTool
 from imageops.tools.removal import RemovalArguments, RemovalTool
+from imageops.tools.tag import TagArguments
 from imageops.tools.tool import Tool
 
 _DAEMON_AWAY = frozenset({Reason.DAEMON_UNAVAILABLE, Reason.DAEMON_CONNECTION_LOST})
@@ -131,8 +132,12 @@ class OperationDecider:
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             return CheckTool(tool, status.image.digest if status.image is not None else None), arguments
         if purpose is Purpose.REMOVAL and status.reference is not None:
-            image_id = status.image.id if status.image is not None else None
-            return RemovalTool(daemon), RemovalArguments(reference=Reference.parse(status.reference), image_id=image_id)
+            brought = RemovalArguments(
+                reference=Reference.parse(status.reference),
+                image_id=status.image.id if status.image is not None else None,
+                platform=None if isinstance(arguments, TagArguments) else arguments.one_platform,
+            )
+            return RemovalTool(daemon), brought
         return tool, arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
