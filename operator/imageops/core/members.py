@@ -26,6 +26,8 @@ from imageops.api.session_status import (
 from imageops.api.status import HistoryEntry, ObjectReference, OperationStatus, Outcome, Phase
 
 _ORDER = PULL, TAG, PUSH = "ImagePull", "ImageTag", "ImagePush"
+CONTAINERD = "containerd"
+"""The image store, as `status.daemon.imageStore` says it, that keeps digests and whole indexes."""
 _P95 = 0.95
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -154,7 +156,7 @@ def _evidence(push: Member, members: Sequence[Member]) -> Evidence:
         and one.status.image.id == image_id
     ]
     pull = max(pulls, key=lambda one: (one.status.completion_time or _NEVER, one.name), default=None)
-    source = pull.status.image.digest if pull is not None and pull.status.image is not None else None
+    source = _digest_of(pull.status) if pull is not None else None
     target = image.digest if image is not None else None
     return Evidence(
         source=(pull or push).status.reference or "",
@@ -165,6 +167,18 @@ def _evidence(push: Member, members: Sequence[Member]) -> Evidence:
         digest_preserved=source is not None and source == target,
         platforms=image.platforms if image is not None else (),
     )
+
+
+def _digest_of(pull: OperationStatus) -> str | None:
+    """Return the digest of exactly what a pull brought; of one platform that is not the index that the reference names.
+
+    On the containerd store it is the image id: for one platform the digest by which the index names its manifest.
+    """
+    image = pull.image
+    if image is None or image.digest is None:
+        return None
+    by_digest = pull.daemon is not None and pull.daemon.image_store == CONTAINERD
+    return image.id if by_digest else image.digest
 
 
 def _errors_of(one: Member) -> list[SessionError]:

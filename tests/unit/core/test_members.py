@@ -7,10 +7,11 @@ import pytest
 
 from imageops.api.reasons import Reason
 from imageops.api.session_status import ReasonCount
-from imageops.api.status import HistoryEntry, OperationStatus, Phase, Progress
+from imageops.api.status import DaemonStatus, HistoryEntry, OperationStatus, Phase, Progress
 from imageops.core.members import PULL, PUSH, Member, active, errors, evidence, history, statistics, transferred
 from tests.support.builders import (
     DIGEST,
+    IMAGE_ID,
     NOW,
     OTHER_DIGEST,
     OTHER_ID,
@@ -171,6 +172,43 @@ def test_evidence_joins_a_push_to_the_pull_of_the_same_image() -> None:
     assert (proof[0].digest_preserved, proof[0].platforms) == (True, ("linux/amd64",))
     alone = evidence([push])
     assert (alone[0].source, alone[0].source_digest, alone[0].digest_preserved) == ("b.example/x:1", None, False)
+
+
+ONE_PLATFORM = image(id=OTHER_ID, platforms=("linux/arm64",))
+"""One platform of an index as the containerd store tells it: the id is its manifest, the digest is the index."""
+
+
+@pytest.mark.feature("session.evidence.digest")
+@pytest.mark.parametrize(
+    ("store", "arrived", "source", "preserved"),
+    [
+        ("containerd", OTHER_ID, OTHER_ID, True),
+        ("containerd", DIGEST, OTHER_ID, False),
+        ("graphdriver", OTHER_ID, DIGEST, False),
+        (None, OTHER_ID, DIGEST, False),
+    ],
+    ids=["kept", "changed", "graphdriver", "unknown-store"],
+)
+def test_of_one_platform_the_digest_of_its_own_manifest_is_compared(
+    store: str | None, arrived: str, source: str, *, preserved: bool
+) -> None:
+    """Where the image id is no digest of a registry, what the source registry states is the index."""
+    known = DaemonStatus(name="default", image_store=store) if store is not None else None
+    pull = member("pull", Phase.SUCCEEDED, image=ONE_PLATFORM, daemon=known)
+    there = ONE_PLATFORM.model_copy(update={"digest": arrived})
+    push = member("push", Phase.SUCCEEDED, kind=PUSH, reason=Reason.PUSHED, image=there, daemon=known)
+    (proof,) = evidence([pull, push])
+    assert (proof.source_digest, proof.target_digest, proof.digest_preserved) == (source, arrived, preserved)
+    assert (proof.image_id, proof.platforms) == (OTHER_ID, ("linux/arm64",))
+
+
+def test_an_image_whose_digest_in_the_registry_is_unknown_is_no_source() -> None:
+    """Its id alone, though the store makes it a digest, was never stated by a registry."""
+    known = DaemonStatus(name="default", image_store="containerd")
+    pull = member("pull", Phase.SUCCEEDED, image=image(digest=None), daemon=known)
+    push = member("push", Phase.SUCCEEDED, kind=PUSH, reason=Reason.PUSHED, image=image(digest=IMAGE_ID), daemon=known)
+    (proof,) = evidence([pull, push])
+    assert (proof.source_digest, proof.target_digest, proof.digest_preserved) == (None, IMAGE_ID, False)
 
 
 @pytest.mark.parametrize(
