@@ -132,7 +132,9 @@ class PushTool:
     ) -> None:
         platforms = None
         if image.descriptor_media_type in INDEX_MEDIA_TYPES:
-            platforms = available_platforms(await self.daemon.engine.manifests(str(arguments.reference)))
+            children = await self.daemon.engine.manifests(str(arguments.reference))
+            whole = digest in {None, image.descriptor_digest}
+            platforms = available_platforms(child for child in children if whole or child.digest == digest)
         context.learn(image=image_status(image, digest=digest, platforms=platforms))
 
     async def _chosen(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> LocalImage:

@@ -164,7 +164,7 @@ def test_a_promotion_tags_what_was_pulled_whatever_the_source_tag_has_become(
     store: str,
     expected: str,
 ) -> None:
-    """A containerd store knows an index by its digest, and nothing by the id of one platform; a graph driver has ids."""
+    """A containerd store knows an index by its digest, and nothing by the id of one platform."""
     former = {PULL: OperationStatus(image=image(id=OTHER_ID))}
     tag = made(promote_step("ship", platforms=platforms), TAG, former=former, image_store=store)
     assert tag["source"] == expected

@@ -146,6 +146,7 @@ ABSENT = kid(OTHER_DIGEST, "linux/amd64", available=False)
         ("All", (AMD, ARM), DIGEST, Reason.ALREADY_PUSHED),
         ("All", (AMD, MISSING), None, Reason.PLATFORM_NOT_FOUND),
         (None, (AMD, MISSING), OTHER_DIGEST, Reason.ALREADY_PUSHED),
+        (None, (AMD, ARM, FOREIGN), OTHER_DIGEST, Reason.ALREADY_PUSHED),
         ("linux/arm64", (AMD, ARM), ARM_DIGEST, Reason.ALREADY_PUSHED),
         ("linux/arm64", (AMD, MISSING), None, Reason.PLATFORM_NOT_FOUND),
         (None, (ARM, FOREIGN), ARM_DIGEST, Reason.ALREADY_PUSHED),
@@ -169,8 +170,8 @@ async def test_of_an_index_exactly_what_is_asked_is_recognised(
     assert (outcome.reason, engine.seen("push")) == (reason, [])
     if reason is Reason.ALREADY_PUSHED:
         assert execution.facts.image is not None
-        there = {one.platform for one in children if one.available}
-        assert set(execution.facts.image.platforms) == ({platform} if platform == "linux/arm64" else there)
+        sent = {one.platform for one in children if in_registry in {DIGEST, one.digest} and one.available}
+        assert set(execution.facts.image.platforms) == sent
 
 
 @pytest.mark.parametrize(
