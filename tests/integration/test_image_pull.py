@@ -249,6 +249,8 @@ def test_all_brings_every_child_of_an_index(
     assert reason(body) == "Pulled"
     assert body["status"]["image"]["digest"] == image.digest
     assert set(BOTH) <= set(body["status"]["image"]["platforms"])
+    progress = body["status"]["progress"]
+    assert (progress["percent"], progress["layersDone"]) == (100, progress["layersTotal"])
     assert containerd.daemon.manifests(image.reference) == {child.digest: True for child in image.manifests}
 
 
