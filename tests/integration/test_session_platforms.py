@@ -9,7 +9,7 @@ from devcluster.images import manifest_digest
 from imageops.api.kinds import IMAGE_PULL, SESSION
 from tests.integration.conftest import MakeGate, MakeImage
 from tests.support.objects import Objects, reason
-from tests.support.sessions import children, promote
+from tests.support.sessions import children, promote, pull, push, tag
 from tests.support.watched_engine import EngineUnderTest
 
 pytestmark = pytest.mark.integration
@@ -40,7 +40,7 @@ def test_one_platform_arrives_under_the_digest_by_which_the_index_names_it(
             {
                 "source": image.reference,
                 "target": target,
-                "imageID": wanted.digest,
+                "imageID": image.digest,
                 "sourceDigest": wanted.digest,
                 "targetDigest": wanted.digest,
                 "digestPreserved": True,
@@ -77,6 +77,31 @@ def test_only_the_platform_that_is_asked_for_leaves_a_daemon_that_has_them_all(
         assert proof[name]["digestPreserved"] is True
         assert proof[name]["platforms"] == [one.platform]
     assert manifest_digest(cluster.registry_target, image.repository, image.digest) is None
+
+
+@pytest.mark.feature("session.evidence.digest")
+@pytest.mark.parametrize("pushed", [{}, {"platforms": ["linux/arm64"]}], ids=["what-is-there", "by-platform"])
+def test_steps_of_one_platform_leave_the_same_evidence(
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
+    pushed: dict[str, list[str]],
+) -> None:
+    """Pull, tag and push: the digest of the platform's own manifest is what was pulled, and what arrived."""
+    image = make_image(platforms=BOTH, attestations=True)
+    target = f"{cluster.registry_target}/{image.repository}:1"
+    steps = [
+        pull("get", image.reference, platforms=["linux/arm64"]),
+        tag("name", image.reference, target),
+        push("put", target, **pushed),
+    ]
+    body = objects.run(SESSION, "release", {"daemonName": containerd.name, "steps": steps})
+    assert reason(body) == "Completed"
+    (proof,) = body["status"]["evidence"]
+    assert (proof["source"], proof["digestPreserved"], proof["platforms"]) == (image.reference, True, ["linux/arm64"])
+    assert proof["sourceDigest"] == proof["targetDigest"] == image.manifests[1].digest
+    assert manifest_digest(cluster.registry_target, image.repository, "1") == image.manifests[1].digest
 
 
 @pytest.mark.feature("session.promote")

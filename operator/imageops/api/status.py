@@ -146,8 +146,8 @@ class ImageStatus(StatusModel):
     """State what was found about the image, by inspect or from the registry; unknown values are absent."""
 
     id: Digest | None = None
-    """Image id on the daemon; where one platform of an index is asked for, the containerd image store gives it an id
-    of its own: the digest of its manifest."""
+    """Image id on the daemon; where one platform of an index was pulled, the containerd image store gives it an id of
+    its own: the digest of its manifest."""
 
     digest: Digest | None = None
     """Digest in the registry of the manifest or index that the reference names."""

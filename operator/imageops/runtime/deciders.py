@@ -29,9 +29,8 @@ from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import Entry, ObjectStore
 from imageops.tools.check import CheckTool
 from imageops.tools.limits import Requester
-from imageops.tools.pull import PullTool
+from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.removal import RemovalArguments, RemovalTool
-from imageops.tools.tag import TagArguments
 from imageops.tools.tool import Tool
 
 _DAEMON_AWAY = frozenset({Reason.DAEMON_UNAVAILABLE, Reason.DAEMON_CONNECTION_LOST})
@@ -135,7 +134,7 @@ class OperationDecider:
             brought = RemovalArguments(
                 reference=Reference.parse(status.reference),
                 image_id=status.image.id if status.image is not None else None,
-                platform=None if isinstance(arguments, TagArguments) else arguments.one_platform,
+                platform=arguments.one_platform if isinstance(arguments, PullArguments) else None,
             )
             return RemovalTool(daemon), brought
         return tool, arguments

@@ -65,7 +65,6 @@ class PushTool:
             return passed(f"{reference} would be pushed.", unchecked="the image, which an earlier step would have made")
         if image is None:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
-        image = await self._chosen(arguments, info, image)
         own = await self._own_digests(arguments, info, image)
         auth = await known_auth(self.credentials, reference.host, context)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
@@ -137,54 +136,52 @@ class PushTool:
             platforms = available_platforms(child for child in children if whole or child.digest == digest)
         context.learn(image=image_status(image, digest=digest, platforms=platforms))
 
-    async def _chosen(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> LocalImage:
-        """Return the image as it is asked for: of an index the manifest of the one platform, if one is named.
-
-        Engine 29 answers an inspect also for a platform of which it has nothing but the index's entry.
+    async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
+        """Return the digests under which the registry would serve exactly what this push would send.
 
         Raises:
             OperationError: EngineUnsupported or PlatformNotFound, when the daemon cannot send what is asked for.
 
         """
-        if info.image_store is ImageStore.GRAPHDRIVER and arguments.platform is not None:
-            raise OperationError(
-                Reason.ENGINE_UNSUPPORTED,
-                "Pushing by platform needs a daemon with the containerd image store.",
-            )
-        asked, reference = arguments.one_platform, str(arguments.reference)
-        if asked is None:
-            return image
-        if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
-            if not platform_matches(asked, image.platform):
-                raise OperationError(Reason.PLATFORM_NOT_FOUND)
-            return image
-        there = {child.digest for child in await self.daemon.engine.manifests(reference) if child.available}
-        chosen = await self.daemon.engine.inspect(reference, platform=asked)
-        if chosen is None or chosen.descriptor_digest not in there:
-            raise OperationError(Reason.PLATFORM_NOT_FOUND)
-        return chosen
-
-    async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
-        """Return the digests under which the registry would serve exactly what this push would send.
-
-        Raises:
-            OperationError: PlatformNotFound, when the daemon lacks a part of what is asked for.
-
-        """
+        asked = arguments.one_platform
         if info.image_store is ImageStore.GRAPHDRIVER:
+            if arguments.platform is not None:
+                raise OperationError(
+                    Reason.ENGINE_UNSUPPORTED,
+                    "Pushing by platform needs a daemon with the containerd image store.",
+                )
             return frozenset(digests_in(image, arguments.reference))
-        own = frozenset({image.descriptor_digest or image.id})
         if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
-            return own
+            if asked is not None and not platform_matches(asked, image.platform):
+                raise OperationError(Reason.PLATFORM_NOT_FOUND)
+            return frozenset({image.descriptor_digest or image.id})
         children = await self.daemon.engine.manifests(str(arguments.reference))
+        if asked is not None:
+            return frozenset({await self._digest_of_platform(arguments.reference, asked, children)})
         if all(child.available for child in children):
-            return own
+            return frozenset({image.descriptor_digest or image.id})
         if arguments.platform == PLATFORM_ALL:
             raise OperationError(
                 Reason.PLATFORM_NOT_FOUND,
                 "The daemon lacks a part of the index, so it cannot push all of it.",
             )
         return _of_part(image, children)
+
+    async def _digest_of_platform(
+        self,
+        reference: Reference,
+        platform: str,
+        children: tuple[LocalManifest, ...],
+    ) -> str:
+        """Return the digest of the manifest that a platform means to the Engine, be there other variants or not.
+
+        Engine 29 answers an inspect also for a platform of which it has nothing but the index's entry.
+        """
+        there = {child.digest for child in children if child.available}
+        image = await self.daemon.engine.inspect(str(reference), platform=platform)
+        if image is None or image.descriptor_digest not in there:
+            raise OperationError(Reason.PLATFORM_NOT_FOUND)
+        return image.descriptor_digest
 
 
 def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozenset[str]:

@@ -19,7 +19,7 @@ class RemovalArguments:
     image_id: str | None
     """The image that the object had brought; a tag that names another one by now is left."""
     platform: str | None = None
-    """The one platform that was asked for: of an index the containerd store gives each platform an image id."""
+    """The one platform that was pulled: the containerd store gives each platform of an index an image id."""
 
     def shown(self) -> Mapping[str, str]:
         """Return the arguments for the record."""
