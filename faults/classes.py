@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faults import crash
+from faults import answers, crash, stale, unobserved
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
 
-CLASSES: tuple[PlanClass, ...] = (crash.CLASS,)
+CLASSES: tuple[PlanClass, ...] = (crash.CLASS, unobserved.CLASS, stale.CLASS, answers.CLASS)
 
 
 def all_plans(reference: Reference) -> dict[PlanClass, Sequence[Plan]]:
