@@ -319,8 +319,6 @@ class Controller:
         entry.timer = None
         self.wake(entry)
 
-    # --- effects
-
     async def _carry_out(self, entry: Entry, effect: Effect, now: datetime) -> None:
         """Do what a decision asks for: at once what concerns this process, else by the API server."""
         match effect:
