@@ -1,0 +1,74 @@
+"""Open the place where trials happen: an operator of the trials' own on real parts, with a gate before each Engine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devcluster.env import Environment
+from devcluster.gate import RegistryGate
+from devcluster.images import PushedImage, push_image
+from devcluster.install import install
+from devcluster.layout import Layout
+from imageops.api.kinds import OPERATION_KINDS, SESSION
+from tests.support.admission import ApiServer
+from tests.support.objects import Objects
+from tests.support.operator_process import OperatorProcess
+from tests.support.watched_engine import WatchedEngine
+
+ENGINES = ("default", "graphdriver")
+_TRANSFERS = 32
+"""Places for transfers on each daemon, so that trials side by side do not wait for each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a trial works with."""
+
+    cluster: Environment
+    objects: Objects
+    operator: OperatorProcess
+    engines: Mapping[str, WatchedEngine]
+    """The Engines by their names in the development cluster, as the operator reaches them: through a gate."""
+
+    @contextmanager
+    def namespace(self) -> Iterator[Objects]:
+        """Give the objects of a namespace that nobody else uses."""
+        name = f"fault-{secrets.token_hex(4)}"
+        answer = self.objects.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        assert answer.status == 201, answer.message
+        yield replace(self.objects, namespace=name)
+        self.objects.api.request("DELETE", f"/api/v1/namespaces/{name}")
+
+    def image(self, **options: Any) -> PushedImage:
+        """Put an image nobody else has into the source registry."""
+        unique = secrets.token_hex(4)
+        return push_image(self.cluster.registry, f"fault/{unique}", "1", seed=int(unique, 16), **options)
+
+
+@contextmanager
+def site(cluster: Environment, settings: Mapping[str, str] | None = None) -> Iterator[Site]:
+    """Run an operator on the cluster for as long as the block runs."""
+    install(Path(cluster.kubeconfig))
+    log = Layout.of().logs / "operator-under-fault.log"
+    log.write_bytes(b"")
+    with ExitStack() as stack:
+        api = ApiServer(cluster.kubeconfig)
+        stack.callback(api.close)
+        for kind in (*OPERATION_KINDS, SESSION):
+            api.wait_until_served(kind)
+        addresses = dict(pair.split("=", 1) for pair in cluster.imageops_daemons.split(","))
+        engines = {}
+        for name in ENGINES:
+            gate = stack.enter_context(RegistryGate(upstream=addresses[name]))
+            engines[name] = WatchedEngine(name, addresses[name], keeps_digests=name == "default", gate=gate)
+        daemons = ",".join(f"{name}=tcp://{engine.gate.address}" for name, engine in engines.items())
+        chosen = {"IMAGEOPS_MAX_TRANSFERS": str(_TRANSFERS), **(settings or {})}
+        operator = OperatorProcess(cluster.kubeconfig_operator, daemons, log, chosen)
+        operator.start()
+        stack.callback(operator.stop)
+        yield Site(cluster, Objects(api, "default"), operator, engines)
