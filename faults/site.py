@@ -51,10 +51,10 @@ class Site:
 
 
 @contextmanager
-def site(cluster: Environment, settings: Mapping[str, str] | None = None) -> Iterator[Site]:
-    """Run an operator on the cluster for as long as the block runs."""
+def site(cluster: Environment, name: str) -> Iterator[Site]:
+    """Run an operator on the cluster for as long as the block runs; `name` tells its log from others."""
     install(Path(cluster.kubeconfig))
-    log = Layout.of().logs / "operator-under-fault.log"
+    log = Layout.of().logs / f"operator-{name}.log"
     log.write_bytes(b"")
     with ExitStack() as stack:
         api = ApiServer(cluster.kubeconfig)
@@ -63,12 +63,12 @@ def site(cluster: Environment, settings: Mapping[str, str] | None = None) -> Ite
             api.wait_until_served(kind)
         addresses = dict(pair.split("=", 1) for pair in cluster.imageops_daemons.split(","))
         engines = {}
-        for name in ENGINES:
-            gate = stack.enter_context(RegistryGate(upstream=addresses[name]))
-            engines[name] = WatchedEngine(name, addresses[name], keeps_digests=name == "default", gate=gate)
-        daemons = ",".join(f"{name}=tcp://{engine.gate.address}" for name, engine in engines.items())
-        chosen = {"IMAGEOPS_MAX_TRANSFERS": str(_TRANSFERS), **(settings or {})}
-        operator = OperatorProcess(cluster.kubeconfig_operator, daemons, log, chosen)
+        for engine in ENGINES:
+            gate = stack.enter_context(RegistryGate(upstream=addresses[engine]))
+            engines[engine] = WatchedEngine(engine, addresses[engine], keeps_digests=engine == "default", gate=gate)
+        daemons = ",".join(f"{engine}=tcp://{watched.gate.address}" for engine, watched in engines.items())
+        settings = {"IMAGEOPS_MAX_TRANSFERS": str(_TRANSFERS)}
+        operator = OperatorProcess(cluster.kubeconfig_operator, daemons, log, settings)
         operator.start()
         stack.callback(operator.stop)
         yield Site(cluster, Objects(api, "default"), operator, engines)
