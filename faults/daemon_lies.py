@@ -22,6 +22,7 @@ CUTS = (0, 1, 40, 120, 250, 400, 600, 800)
 _OTHER = f"sha256:{'0' * 64}"
 _STREAMS = {IMAGE_PULL: r".*/images/create", IMAGE_PUSH: r".*/images/.*/push"}
 _LOOKUP = r".*/distribution/.*"
+_DONE = {IMAGE_PULL: {"Pulled", "AlreadyPresent"}, IMAGE_PUSH: {"Pushed", "AlreadyPushed"}}
 _DRIP = 300
 """Bytes per second of a daemon that can hardly speak."""
 
@@ -45,8 +46,8 @@ class Lie:
 class Told:
     """What the operator made of a lie."""
 
-    cause: str
-    """Of the failed attempt."""
+    cause: str | None
+    """Of the failed attempt; None where the stream had ended before the place at which it was to be cut."""
     seconds: float
 
 
@@ -78,17 +79,22 @@ def tell(site: Site, engine: WatchedEngine, lie: Lie) -> Told:
                 objects.create(lie.kind, "app", {"image": reference, "daemonName": engine.name, "backoffLimit": 0})
                 told = objects.wait(lie.kind, "app", run_ended(1), seconds=END_SECONDS)
                 seconds = time.monotonic() - began
-                assert all(one.status.get("phase") != "Succeeded" for one in watch.wait_for(told)), told["status"]
+                phases = {one.status.get("phase") for one in watch.wait_for(told)}
         finally:
             engine.gate.release()
-        cause = told["status"]["error"]["reason"]
-        assert told["status"]["history"][0]["outcome"] == "Failed", told["status"]
-        objects.ask_again(lie.kind, "app", "the truth")
-        body = objects.wait(lie.kind, "app", run_ended(2), seconds=END_SECONDS)
-        _assert_done(engine, gate, image, lie.kind, body)
+        error = told["status"].get("error")
+        if error is None and lie.cut is not None:
+            _assert_done(engine, gate, image, lie.kind, told)
+        else:
+            assert "Succeeded" not in phases, told["status"]
+            assert told["status"]["history"][0]["outcome"] == "Failed", told["status"]
+            objects.ask_again(lie.kind, "app", "the truth")
+            _assert_done(
+                engine, gate, image, lie.kind, objects.wait(lie.kind, "app", run_ended(2), seconds=END_SECONDS)
+            )
         for name in (reference, image.reference):
             engine.daemon.remove(name)
-        return Told(cause, seconds)
+        return Told(error and error["reason"], seconds)
 
 
 def drip(site: Site, engine: WatchedEngine, kind: Kind) -> float:
@@ -121,7 +127,8 @@ def _plant(engine: WatchedEngine, lie: Lie, image: PushedImage) -> None:
 
 
 def _assert_done(engine: WatchedEngine, gate: RegistryGate, image: PushedImage, kind: Kind, body: Body) -> None:
-    assert reason(body) == ("Pulled" if kind is IMAGE_PULL else "Pushed"), body["status"]
+    """Check the content; a daemon whose words were cut off may have ended its work all the same."""
+    assert reason(body) in _DONE[kind], body["status"]
     if kind is IMAGE_PULL:
         assert_held_whole(engine.daemon, f"{gate.address}/{image.repository}:{image.tag}", image)
     else:

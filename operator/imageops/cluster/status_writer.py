@@ -1,9 +1,10 @@
 """Write whole statuses, in order for each object, and never onto another object.
 
 Every write is a JSON patch that tests the uid, so a status meant for a deleted object cannot land on its successor of
-the same name (a merge patch would). Two verbs: `commit` is awaited, tests the resourceVersion too and tries again until
-the API server answers; `report` is for progress: one write in flight an object, the newest wins, at most one in
-two seconds, all objects together within one budget.
+the same name (a merge patch would), and the resourceVersion: a write that the operator has given up may still lie with an
+API server that stood still, and must not land on a newer status when that goes on. Two verbs: `commit` is awaited and
+tries again until the API server answers; `report` is for progress: one write in flight an object, the newest wins, at
+most one in two seconds, all objects together within one budget.
 """
 
 import asyncio
@@ -30,6 +31,11 @@ _RETRY_LIMIT_SECONDS = 5.0
 
 Written = Callable[[ObjectKey, StatusModel, dict[str, Any]], None]
 """Takes the status that was written and the object as the API server stored it."""
+Basis = Callable[[], str | None]
+"""Returns the resourceVersion that a status was decided on, or None if the decision is void by now.
+
+Asked just before the write, as a report of our own may still be on its way.
+"""
 
 
 class StaleError(Exception):
@@ -59,26 +65,34 @@ class _Budget:
         return max(0.0, -self.tokens / REPORTS_PER_SECOND)
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A status that is to be written soon."""
+
+    status: StatusModel
+    basis: Basis
+
+
 @dataclass(slots=True)
 class _Lane:
     """The writes of one object."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    latest: StatusModel | None = None
+    latest: _Report | None = None
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
     at_rest: bool = False
     """Whether the lane is to be dropped when its reporter ends."""
 
-    def take(self) -> StatusModel | None:
+    def take(self) -> _Report | None:
         """Return the newest report, which a commit may have dropped meanwhile."""
-        status, self.latest = self.latest, None
-        return status
+        report, self.latest = self.latest, None
+        return report
 
-    def put_back(self, status: StatusModel) -> None:
+    def put_back(self, report: _Report) -> None:
         """Keep a report that was not stored, unless a newer one has come."""
         if self.latest is None:
-            self.latest = status
+            self.latest = report
 
 
 class StatusWriter:
@@ -99,14 +113,13 @@ class StatusWriter:
         self._lanes: dict[str, _Lane] = {}
         self._budget = _Budget()
 
-    async def commit(self, key: ObjectKey, status: StatusModel, *, basis: Callable[[], str | None]) -> None:
+    async def commit(self, key: ObjectKey, status: StatusModel, *, basis: Basis) -> None:
         """Write a status that later steps depend on; return when it is stored.
 
         Args:
             key: The object.
             status: The whole status.
-            basis: Returns the resourceVersion that the status was decided on, or None if the decision is void by now;
-                asked just before the write, as a report of our own may still be on its way.
+            basis: What the status was decided on.
 
         Raises:
             StaleError: The object is not what the decision was about.
@@ -133,10 +146,10 @@ class StatusWriter:
                 else:
                     return
 
-    def report(self, key: ObjectKey, status: StatusModel) -> None:
-        """Write a status soon; a newer report takes its place, a commit drops it."""
+    def report(self, key: ObjectKey, status: StatusModel, *, basis: Basis) -> None:
+        """Write a status soon; a newer report takes its place, a commit or a newer version of the object drops it."""
         lane = self._lanes.setdefault(key.uid, _Lane())
-        lane.latest, lane.at_rest = status, False
+        lane.latest, lane.at_rest = _Report(status, basis), False
         if lane.reporter is None:
             lane.reporter = asyncio.create_task(self._report(key, lane), name=f"report {key}")
 
@@ -162,15 +175,18 @@ class StatusWriter:
                 await _pause(max(pause, _retry_delay(failures)))
                 await _pause(self._budget.wait())
                 async with lane.lock:
-                    status = lane.take()
-                    if status is None:
+                    report = lane.take()
+                    if report is None:
                         return
+                    resource_version = report.basis()
+                    if resource_version is None:
+                        continue
                     try:
-                        await self._write(key, status, None)
+                        await self._write(key, report.status, resource_version)
                         failures = 0
                     except ApiError as error:
                         if error.transient:
-                            lane.put_back(status)
+                            lane.put_back(report)
                         failures += 1
                         self._counted(key, "retried" if error.transient else "stale")
                     lane.last_report = time.monotonic()
@@ -182,11 +198,12 @@ class StatusWriter:
         if lane.at_rest and lane.reporter is None and not lane.lock.locked() and self._lanes.get(uid) is lane:
             del self._lanes[uid]
 
-    async def _write(self, key: ObjectKey, status: StatusModel, resource_version: str | None) -> None:
-        operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": key.uid}]
-        if resource_version is not None:
-            operations.append({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version})
-        operations.append({"op": "add", "path": "/status", "value": to_wire(status)})
+    async def _write(self, key: ObjectKey, status: StatusModel, resource_version: str) -> None:
+        operations: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": key.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "add", "path": "/status", "value": to_wire(status)},
+        ]
         stored = await self._api.patch(f"{key.path}/status", operations)
         self._counted(key, "ok")
         self._written(key, status, stored)

@@ -258,7 +258,7 @@ class Controller:
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
         if decision.write is Write.REPORT:
-            self._writer.report(entry.key, decision.status)
+            self._writer.report(entry.key, decision.status, basis=lambda: entry.resource_version)
         ended = entry.status.completion_time is None and decision.status.completion_time is not None
         entry.status = decision.status
         if outcome_seen:
