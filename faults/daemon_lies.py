@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from devcluster.gate import RegistryGate
@@ -135,7 +135,7 @@ def _assert_done(engine: WatchedEngine, gate: RegistryGate, image: PushedImage, 
         assert_served_whole(gate.address, image.repository, image.tag, body["status"]["image"]["digest"])
 
 
-def _stream(*records: dict[str, object]) -> str:
+def _stream(*records: Mapping[str, object]) -> str:
     return "".join(f"{json.dumps(record)}\r\n" for record in records)
 
 

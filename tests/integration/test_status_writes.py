@@ -143,9 +143,9 @@ def key_of(kind: Kind, body: Body) -> ObjectKey:
     return ObjectKey(kind, metadata["namespace"], metadata["name"], metadata["uid"])
 
 
-async def reported(writer: StatusWriter, key: ObjectKey, status: StatusModel) -> None:
-    """Report a status, and return when that has come to its end."""
-    writer.report(key, status)
+async def reported(writer: StatusWriter, key: ObjectKey, status: StatusModel, version: str) -> None:
+    """Report a status about a version of an object, and return when that has come to its end."""
+    writer.report(key, status, basis=lambda: version)
     reporter = writer._lanes[key.uid].reporter
     assert reporter is not None
     await reporter
@@ -170,7 +170,9 @@ async def test_a_status_for_a_deleted_object_is_not_written_onto_its_successor(
                 version = body["metadata"]["resourceVersion"]
                 with pytest.raises(StaleError):
                     await writer.commit(key_of(kind, former), OperationStatus(run=7), basis=lambda: version)  # noqa: B023
-            await reported(writer, key_of(kind, former), OperationStatus(run=7))
+            for body in (former, anew):
+                version = body["metadata"]["resourceVersion"]
+                await reported(writer, key_of(kind, former), OperationStatus(run=7), version)
             assert stage.objects.get(kind, "anew") == anew
     finally:
         operator.start()

@@ -1,10 +1,10 @@
 """Write whole statuses, in order for each object, and never onto another object.
 
 Every write is a JSON patch that tests the uid, so a status meant for a deleted object cannot land on its successor of
-the same name (a merge patch would), and the resourceVersion: a write that the operator has given up may still lie with an
-API server that stood still, and must not land on a newer status when that goes on. Two verbs: `commit` is awaited and
-tries again until the API server answers; `report` is for progress: one write in flight an object, the newest wins, at
-most one in two seconds, all objects together within one budget.
+the same name (a merge patch would), and the resourceVersion: a write that the operator has given up may still lie with
+an API server that stood still, and must not land on a newer status when that goes on. Two verbs: `commit` is awaited
+and tries again until the API server answers; `report` is for progress: one write in flight an object, the newest wins,
+at most one in two seconds, all objects together within one budget.
 """
 
 import asyncio
@@ -79,6 +79,8 @@ class _Lane:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     latest: _Report | None = None
+    commits: int = 0
+    """How many were begun: no report from before one is written after it."""
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
     at_rest: bool = False
@@ -89,9 +91,9 @@ class _Lane:
         report, self.latest = self.latest, None
         return report
 
-    def put_back(self, report: _Report) -> None:
-        """Keep a report that was not stored, unless a newer one has come."""
-        if self.latest is None:
+    def put_back(self, report: _Report, *, commits: int) -> None:
+        """Keep a report that was not stored, unless something newer has come since there were so many commits."""
+        if self.latest is None and self.commits == commits:
             self.latest = report
 
 
@@ -129,6 +131,7 @@ class StatusWriter:
         """
         lane = self._lanes.setdefault(key.uid, _Lane())
         lane.latest = None
+        lane.commits += 1
         async with lane.lock:
             failures = 0
             while True:
@@ -175,7 +178,7 @@ class StatusWriter:
                 await _pause(max(pause, _retry_delay(failures)))
                 await _pause(self._budget.wait())
                 async with lane.lock:
-                    report = lane.take()
+                    report, commits = lane.take(), lane.commits
                     if report is None:
                         return
                     resource_version = report.basis()
@@ -186,7 +189,7 @@ class StatusWriter:
                         failures = 0
                     except ApiError as error:
                         if error.transient:
-                            lane.put_back(report)
+                            lane.put_back(report, commits=commits)
                         failures += 1
                         self._counted(key, "retried" if error.transient else "stale")
                     lane.last_report = time.monotonic()

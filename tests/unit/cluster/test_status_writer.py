@@ -12,6 +12,7 @@ from imageops.api.base import to_wire
 from imageops.api.kinds import IMAGE_PULL
 from imageops.api.status import OperationStatus, Progress
 from imageops.cluster import status_writer
+from imageops.cluster.api_server import ApiError
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import (
     REPORT_PERIOD_SECONDS,
@@ -67,6 +68,11 @@ class Bench:
         key = self.keys[0]
         await self.writer.commit(key, status, basis=lambda: None if void else basis or self.version(key))
 
+    def report(self, status: OperationStatus, key: ObjectKey | None = None) -> None:
+        """Report on the version that the object has when it is written."""
+        about = key or self.keys[0]
+        self.writer.report(about, status, basis=lambda: self.version(about))
+
     @property
     def percents(self) -> list[int]:
         """The statuses in the order in which they were asked to be stored."""
@@ -86,21 +92,22 @@ def play(story: Callable[[Bench], Awaitable[None]], *, objects: int = 1) -> Benc
 
 
 def test_every_write_tests_the_uid_first() -> None:
-    """Then, of a commit, the version; the whole status comes last."""
+    """Then the version; the whole status comes last."""
 
     async def story(bench: Bench) -> None:
-        version = bench.version(bench.keys[0])
+        versions = [bench.version(bench.keys[0])]
         await bench.commit(progress(1))
-        bench.writer.report(bench.keys[0], progress(2))
+        versions.append(bench.version(bench.keys[0]))
+        bench.report(progress(2))
         await asyncio.sleep(10)
-        uid = {"op": "test", "path": "/metadata/uid", "value": bench.keys[0].uid}
-        first, second = (request.body for request in bench.api.of("PATCH"))
-        assert first == [
-            uid,
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            {"op": "add", "path": "/status", "value": to_wire(progress(1))},
+        assert [request.body for request in bench.api.of("PATCH")] == [
+            [
+                {"op": "test", "path": "/metadata/uid", "value": bench.keys[0].uid},
+                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+                {"op": "add", "path": "/status", "value": to_wire(progress(number))},
+            ]
+            for number, version in enumerate(versions, start=1)
         ]
-        assert second == [uid, {"op": "add", "path": "/status", "value": to_wire(progress(2))}]
 
     bench = play(story)
     assert {request.path for request in bench.api.of("PATCH")} == {f"{bench.keys[0].path}/status"}
@@ -114,12 +121,48 @@ def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:
         bench.api.put(bench.keys[0].path, {"metadata": {"uid": "another"}})
         with pytest.raises(StaleError):
             await bench.commit(progress(1))
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await asyncio.sleep(10)
         assert "status" not in bench.api.objects[bench.keys[0].path]
 
     bench = play(story)
     assert (bench.counted, bench.written) == (["stale", "stale"], [])
+
+
+@pytest.mark.feature("status.recreated")
+def test_a_report_that_was_given_up_never_lands_on_a_newer_status() -> None:
+    """An API server that stood still may store it when it goes on, after the end that was written meanwhile."""
+
+    async def story(bench: Bench) -> None:
+        bench.api.script = [unreachable()]
+        bench.report(progress(1))
+        await asyncio.sleep(0.05)
+        (given_up,) = bench.api.of("PATCH")
+        await bench.commit(progress(2))
+        with pytest.raises(ApiError) as refused:
+            await bench.api.patch(given_up.path, given_up.body)
+        assert refused.value.stale
+        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(2))
+
+    play(story)
+
+
+def test_a_report_about_what_has_changed_meanwhile_is_dropped() -> None:
+    """The next one is about the newer version."""
+
+    async def story(bench: Bench) -> None:
+        key = bench.keys[0]
+        older = bench.version(key)
+        bench.api.put(key.path, {**bench.api.objects[key.path]})
+        bench.writer.report(key, progress(1), basis=lambda: older)
+        await asyncio.sleep(10)
+        bench.writer.report(key, progress(2), basis=lambda: None)
+        await asyncio.sleep(10)
+        bench.report(progress(3))
+        await asyncio.sleep(10)
+
+    bench = play(story)
+    assert (bench.percents, bench.counted) == ([1, 3], ["stale", "ok"])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +219,7 @@ def test_a_thousand_reports_in_a_second_are_one_write_in_two() -> None:
 
     async def story(bench: Bench) -> None:
         for number in range(10_000):
-            bench.writer.report(bench.keys[0], progress(number // 100))
+            bench.report(progress(number // 100))
             await asyncio.sleep(0.001)
         await asyncio.sleep(5)
 
@@ -195,10 +238,10 @@ def test_a_slow_api_server_has_one_report_in_flight_and_gets_the_newest() -> Non
         bench.api.delay = 3.0
         began = asyncio.get_running_loop().time()
         for number in range(100):
-            bench.writer.report(bench.keys[0], progress(number))
+            bench.report(progress(number))
         assert asyncio.get_running_loop().time() == began
         await asyncio.sleep(1.0)
-        bench.writer.report(bench.keys[0], progress(100))
+        bench.report(progress(100))
         assert len(bench.api.of("PATCH")) == 1
         await asyncio.sleep(20.0)
 
@@ -211,9 +254,9 @@ def test_a_commit_comes_after_the_report_in_flight_and_drops_the_waiting_one() -
 
     async def story(bench: Bench) -> None:
         bench.api.delay = 3.0
-        bench.writer.report(bench.keys[0], progress(1))
+        bench.report(progress(1))
         await asyncio.sleep(1.0)
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await bench.commit(progress(3))
         await asyncio.sleep(20.0)
         assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(3))
@@ -221,21 +264,37 @@ def test_a_commit_comes_after_the_report_in_flight_and_drops_the_waiting_one() -
     assert play(story).percents == [1, 3]
 
 
+@pytest.mark.feature("status.recreated")
+def test_a_report_that_fails_while_a_commit_waits_is_not_tried_again() -> None:
+    """It would put an older progress over the end."""
+
+    async def story(bench: Bench) -> None:
+        bench.api.delay = 3.0
+        bench.api.script = [unreachable()]
+        bench.report(progress(1))
+        await asyncio.sleep(1.0)
+        await bench.commit(progress(2))
+        await asyncio.sleep(20.0)
+        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(2))
+
+    assert play(story).percents == [1, 2]
+
+
 def test_a_report_that_failed_is_tried_again_unless_a_newer_one_has_come() -> None:
     """One that was refused for good is dropped."""
 
     async def story(bench: Bench) -> None:
         bench.api.script = [unreachable()]
-        bench.writer.report(bench.keys[0], progress(1))
+        bench.report(progress(1))
         await asyncio.sleep(30.0)
         bench.api.script = [unreachable()]
         bench.api.delay = 1.0
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await asyncio.sleep(0.5)
-        bench.writer.report(bench.keys[0], progress(3))
+        bench.report(progress(3))
         await asyncio.sleep(30.0)
         bench.api.script = [api_error(403, "Forbidden")]
-        bench.writer.report(bench.keys[0], progress(4))
+        bench.report(progress(4))
         await asyncio.sleep(30.0)
 
     bench = play(story)
@@ -250,7 +309,7 @@ def test_all_objects_together_keep_the_budget() -> None:
         began = asyncio.get_running_loop().time()
         for number in range(40):
             for key in bench.keys:
-                bench.writer.report(key, progress(number))
+                bench.report(progress(number), key)
             await asyncio.sleep(0.25)
         await bench.commit(progress(99))
         commit = bench.api.requests[-1]
@@ -268,7 +327,7 @@ def test_an_object_at_rest_is_forgotten_and_a_busy_one_is_not() -> None:
     async def story(bench: Bench) -> None:
         key = bench.keys[0]
         bench.writer.forget(key.uid)
-        bench.writer.report(key, progress(1))
+        bench.report(progress(1), key)
         bench.writer.forget(key.uid)
         assert list(bench.writer._lanes) == [key.uid]
         await asyncio.sleep(10.0)
@@ -282,9 +341,9 @@ def test_closing_stops_what_waits_to_be_reported() -> None:
     """No task is left behind."""
 
     async def story(bench: Bench) -> None:
-        bench.writer.report(bench.keys[0], progress(1))
+        bench.report(progress(1))
         await asyncio.sleep(1.0)
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await bench.writer.close()
         await asyncio.sleep(10.0)
 
