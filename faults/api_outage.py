@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from devcluster.env import Environment
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage
 from faults.content import assert_held_whole, assert_served_whole
-from faults.site import Site, site
+from faults.plans import PlanClass
+from faults.reference import Reference
+from faults.site import Site, opened_site
+from faults.trials import TrialPlan
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, SESSION, Kind
 from tests.support import sessions
-from tests.support.control_plane import ControlPlane, private_control_plane
 from tests.support.objects import Body, Objects, finished, reason
 from tests.support.watched_engine import WatchedEngine
 
+SECONDS = 60.0
 RETURN_SECONDS = 30.0
 """By then after the return of the API server every outcome is in status."""
 _PULLED_LAYERS = (6_000_000,)
@@ -53,22 +57,19 @@ class Survived:
 
 def outage(cluster: Environment, how: Outage, seconds: float) -> Survived:
     """Take an API server of the trial's own away for so long, and check what became of the work."""
-    with private_control_plane() as plane:
-        own = replace(cluster, kubeconfig=plane.kubeconfig, kubeconfig_operator=plane.kubeconfig_operator)
-        with site(own, f"in-outage-{how.name.lower()}") as place, place.namespace() as objects:
-            return _Trial(place, plane, objects).play(how, seconds)
+    with opened_site(cluster, f"in-outage-{how.name.lower()}") as site, site.namespace() as objects:
+        return _Trial(site, objects).play(how, seconds)
 
 
 @dataclass(slots=True)
 class _Trial:
-    place: Site
-    plane: ControlPlane
+    site: Site
     objects: Objects
 
     def play(self, how: Outage, seconds: float) -> Survived:
         """Begin transfers, take the API server away until they have ended and longer, and look."""
-        engines = list(self.place.engines.values())
-        upstreams = (self.place.cluster.registry, self.place.cluster.registry_target)
+        engines = list(self.site.engines.values())
+        upstreams = (self.site.cluster.registry, self.site.cluster.registry_target)
         speeds = (len(engines) * sum(_PULLED_LAYERS) * 2, len(engines) * sum(_PUSHED_LAYERS))
         pulls, pushes = (
             RegistryGate(upstream, bytes_per_second=int(amount / (_SHARE * seconds)))
@@ -103,7 +104,7 @@ class _Trial:
             return Survived(outcomes, rest, new)
 
     def _begin(self, engine: WatchedEngine, kind: Kind, gate: RegistryGate) -> _Transfer:
-        image = self.place.image(layers=_PULLED_LAYERS if kind is IMAGE_PULL else _PUSHED_LAYERS)
+        image = self.site.image(layers=_PULLED_LAYERS if kind is IMAGE_PULL else _PUSHED_LAYERS)
         transfer = _Transfer(kind, engine, gate, image)
         if kind is IMAGE_PUSH:
             engine.daemon.pull(image.reference)
@@ -113,7 +114,7 @@ class _Trial:
 
     def _begin_session(self, engine: WatchedEngine, gate: RegistryGate) -> str:
         """Create a Session whose first step ends in the outage, and return what its second one makes."""
-        image = self.place.image(layers=_PULLED_LAYERS)
+        image = self.site.image(layers=_PULLED_LAYERS)
         source = f"{gate.address}/{image.repository}:1"
         steps = [sessions.pull("fetch", source), sessions.tag("name", source, f"{source}-released")]
         self.objects.create(SESSION, "release", {"daemonName": engine.name, "steps": steps})
@@ -129,9 +130,9 @@ class _Trial:
         """Have the API server away while the block runs."""
         match how:
             case Outage.SILENT:
-                self.plane.pause()
+                self.site.plane.pause()
             case Outage.GONE:
-                self.plane.kill()
+                self.site.plane.kill()
             case Outage.REFUSING:
                 self._allow_statuses([])
         try:
@@ -139,9 +140,9 @@ class _Trial:
         finally:
             match how:
                 case Outage.SILENT:
-                    self.plane.resume()
+                    self.site.plane.resume()
                 case Outage.GONE:
-                    self.plane.start()
+                    self.site.plane.start()
                 case Outage.REFUSING:
                     self._allow_statuses(["patch"])
 
@@ -201,3 +202,24 @@ class _Transfer:
 
 def _has_moved(body: Body) -> bool:
     return bool((body["status"].get("progress") or {}).get("bytesDone"))
+
+
+def plans(_: Reference) -> Sequence[TrialPlan]:
+    """One for each way of being away."""
+    return [
+        TrialPlan(CLASS.first + place, f"API server {how} for {SECONDS:g} s", partial(_play, how))
+        for place, how in enumerate(Outage)
+    ]
+
+
+def _play(how: Outage, site: Site) -> bool:
+    outage(site.cluster, how, SECONDS)
+    return True
+
+
+CLASS = PlanClass(
+    "api-outage",
+    8001,
+    "The API server is silent, gone, or refuses statuses for a minute, while pulls, pushes and a Session run.",
+    plans,
+)

@@ -43,7 +43,7 @@ def assert_held_whole(daemon: LocalDaemon, reference: str, image: PushedImage) -
             for member in archive:
                 content = archive.extractfile(member)
                 if content is not None:
-                    found.add(f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}")
+                    found.add(_digest(content.read()))
     for layer in image.manifests[0].layers:
         assert found & {layer.digest, layer.diff_id}, f"{reference} lacks the layer {layer.digest}"
 

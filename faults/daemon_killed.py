@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from devcluster import control
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage
 from devcluster.ledger import GateRequest
 from faults.content import assert_held_whole, assert_served_whole
+from faults.plans import PlanClass
+from faults.reference import Reference
 from faults.site import Site
+from faults.trials import TrialPlan, side_by_side
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, Kind
 from tests.support.objects import Body, reason
 from tests.support.status_watch import StatusWatch
@@ -20,6 +24,9 @@ from tests.support.watched_engine import WatchedEngine
 AT_A_TIME = 2
 """Objects in mid-transfer at each kill."""
 END_SECONDS = 60.0
+KILLS = 20
+"""In mid-pull, and again in mid-push, on each Engine."""
+KILLS_WITH_CONTAINERD = 3
 _PULLED_LAYERS = (1_500_000, 1_500_000)
 _PUSHED_LAYERS = (12_000_000,)
 """The kernel takes some megabytes of an upload in advance, so it has to be larger to be cut in the middle."""
@@ -126,3 +133,38 @@ def _assert_done(engine: WatchedEngine, kind: Kind, gate: RegistryGate, transfer
         calls = engine.pushes(image.repository)
     assert 1 <= len(calls) <= 1 + status.get("failedAttempts", 0), calls
     return len(calls)
+
+
+def plans(_: Reference) -> Sequence[TrialPlan]:
+    """Twenty kills in mid-pull and twenty in mid-push on both Engines, and some more with their containerd."""
+    kills = [(kind, number, False) for number in range(KILLS) for kind in _DONE]
+    kills += [(kind, number, True) for number in range(KILLS_WITH_CONTAINERD) for kind in _DONE]
+    return [
+        TrialPlan(CLASS.first + place, _title(kind, number, containerd), partial(_kill_both, kind, number, containerd))
+        for place, (kind, number, containerd) in enumerate(kills)
+    ]
+
+
+def _title(kind: Kind, number: int, containerd: bool) -> str:  # noqa: FBT001 - handed on from the list of kills
+    what = "dockerd and containerd" if containerd else "dockerd"
+    return f"{what} killed on both Engines in a running {kind.kind}, moment {number + 1}"
+
+
+def _kill_both(kind: Kind, number: int, containerd: bool, site: Site) -> bool:  # noqa: FBT001 - likewise
+    side_by_side(
+        [
+            partial(kill_in_mid_transfer, site, engine, kind, number=number, containerd=containerd)
+            for engine in site.both
+        ]
+    )
+    return True
+
+
+CLASS = PlanClass(
+    "daemon-killed",
+    5001,
+    "dockerd is killed (SIGKILL) on both Engines with two objects each in mid-transfer, and started again at once.",
+    plans,
+    alone=True,
+    sampled=False,
+)

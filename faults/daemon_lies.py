@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage
 from faults.content import assert_held_whole, assert_served_whole
+from faults.plans import PlanClass
+from faults.reference import Reference
 from faults.site import Site
+from faults.trials import TrialPlan, side_by_side
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, Kind
 from tests.support.objects import Body, reason, run_ended
 from tests.support.status_watch import StatusWatch
@@ -23,6 +27,8 @@ _OTHER = f"sha256:{'0' * 64}"
 _STREAMS = {IMAGE_PULL: r".*/images/create", IMAGE_PUSH: r".*/images/.*/push"}
 _LOOKUP = r".*/distribution/.*"
 _DONE = {IMAGE_PULL: {"Pulled", "AlreadyPresent"}, IMAGE_PUSH: {"Pushed", "AlreadyPushed"}}
+_DRIPS = 500
+"""Numbers before those of the slow ones: there may be more lies one day."""
 _DRIP = 300
 """Bytes per second of a daemon that can hardly speak."""
 
@@ -174,3 +180,40 @@ _ANSWERS: dict[str, tuple[int, str]] = {
     "a redirect": (307, ""),
     "no such page": (404, '{"message": "page not found"}'),
 }
+
+
+def plans(_: Reference) -> Sequence[TrialPlan]:
+    """Each lie on both Engines, and last the daemons that can hardly speak."""
+    return [
+        *(
+            TrialPlan(CLASS.first + place, f"{lie.kind.kind}, {lie.name}", partial(_tell_both, lie))
+            for place, lie in enumerate(lies())
+        ),
+        *(
+            TrialPlan(
+                CLASS.first + _DRIPS + place,
+                f"{kind.kind}, a stream of {_DRIP} bytes per second",
+                partial(_drip_both, kind),
+            )
+            for place, kind in enumerate(_STREAMS)
+        ),
+    ]
+
+
+def _tell_both(lie: Lie, site: Site) -> bool:
+    told = side_by_side([partial(tell, site, engine, lie) for engine in site.both])
+    return any(one.cause is not None for one in told)
+
+
+def _drip_both(kind: Kind, site: Site) -> bool:
+    side_by_side([partial(drip, site, engine, kind) for engine in site.both])
+    return True
+
+
+CLASS = PlanClass(
+    "daemon-lies",
+    7001,
+    "A daemon's stream or answer is false, broken, cut off, of another kind or very slow, on both Engines.",
+    plans,
+    alone=True,
+)

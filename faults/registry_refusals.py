@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Self
 
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage
 from faults.content import assert_held_whole, assert_served_whole
-from faults.site import Site
-from imageops.api.kinds import IMAGE_PULL, Kind
+from faults.plans import PlanClass
+from faults.reference import Reference
+from faults.site import ENGINES, Site
+from faults.trials import TrialPlan, side_by_side
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, Kind
 from tests.support.objects import Body, finished, reason
 from tests.support.watched_engine import WatchedEngine
 
@@ -132,9 +137,9 @@ class _Way:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.gate.__exit__()
         for reference in (self.reference, self._image.reference):
             self._engine.daemon.remove(reference)
+        self.gate.__exit__()
 
     @property
     def reference(self) -> str:
@@ -149,3 +154,38 @@ class _Way:
             assert_held_whole(self._engine.daemon, self.reference, self._image)
         else:
             assert_served_whole(self.gate.address, self._image.repository, self._image.tag, digest)
+
+
+def plans(_: Reference) -> Sequence[TrialPlan]:
+    """Each status, once and for good, at every request of a pull and of a push, on both Engines."""
+    cases = [
+        (engine, kind, status, lasting)
+        for engine in ENGINES
+        for kind in (IMAGE_PULL, IMAGE_PUSH)
+        for status in STATUSES
+        for lasting in Lasting
+    ]
+    return [
+        TrialPlan(
+            CLASS.first + place,
+            f"{status} {lasting} at every registry request of an {kind.kind} in turn, {engine}",
+            partial(refuse_each, engine, kind, status, lasting),
+        )
+        for place, (engine, kind, status, lasting) in enumerate(cases)
+    ]
+
+
+def refuse_each(engine: str, kind: Kind, status: int, lasting: Lasting, site: Site) -> bool:
+    """Refuse every request in turn, each with an object of its own."""
+    watched = site.engines[engine]
+    numbers = range(1, count_requests(site, watched, kind) + 1)
+    side_by_side([partial(refuse, site, watched, kind, Refusal(number, status, lasting)) for number in numbers])
+    return True
+
+
+CLASS = PlanClass(
+    "registry-refusals",
+    6001,
+    "Every registry request of a pull and of a push is answered with 401, 429 or 503 in turn, once or from then on.",
+    plans,
+)

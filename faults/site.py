@@ -1,9 +1,13 @@
-"""Open the place where trials happen: an operator of the trials' own on real parts, with a gate before each Engine."""
+"""Open the place where trials happen: an operator of the trials' own on real parts, with a gate before each Engine.
+
+Its API server is one of its own as well, so that it neither sees the objects of other operators nor they its.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +20,7 @@ from devcluster.install import install
 from devcluster.layout import Layout
 from imageops.api.kinds import OPERATION_KINDS, SESSION
 from tests.support.admission import ApiServer
+from tests.support.control_plane import ControlPlane, private_control_plane
 from tests.support.objects import Objects
 from tests.support.operator_process import OperatorProcess
 from tests.support.watched_engine import WatchedEngine
@@ -30,6 +35,7 @@ class Site:
     """What a trial works with."""
 
     cluster: Environment
+    plane: ControlPlane
     objects: Objects
     operator: OperatorProcess
     engines: Mapping[str, WatchedEngine]
@@ -49,15 +55,48 @@ class Site:
         unique = secrets.token_hex(4)
         return push_image(self.cluster.registry, f"fault/{unique}", "1", seed=int(unique, 16), **options)
 
+    @property
+    def both(self) -> Sequence[WatchedEngine]:
+        """Return the two Engines."""
+        return tuple(self.engines.values())
+
 
 @contextmanager
-def site(cluster: Environment, name: str) -> Iterator[Site]:
-    """Run an operator on the cluster for as long as the block runs; `name` tells its log from others."""
-    install(Path(cluster.kubeconfig))
+def opened_site(cluster: Environment, name: str) -> Iterator[Site]:
+    """Run an operator with the cluster's Engines for as long as the block runs; `name` tells its log from others."""
+    with private_control_plane() as plane, _on(plane, cluster, name) as site:
+        yield site
+
+
+class Sites:
+    """Open a site when the first trial wants it, for all trials until the end."""
+
+    def __init__(self, cluster: Environment) -> None:
+        """Open nothing yet."""
+        self._cluster = cluster
+        self._stack = ExitStack()
+        self._opening = threading.Lock()
+        self._site: Site | None = None
+
+    def site(self) -> Site:
+        """Return the site; callable from any thread."""
+        with self._opening:
+            if self._site is None:
+                self._site = self._stack.enter_context(opened_site(self._cluster, "in-trials"))
+            return self._site
+
+    def close(self) -> None:
+        """Close it, if it was opened."""
+        self._stack.close()
+
+
+@contextmanager
+def _on(plane: ControlPlane, cluster: Environment, name: str) -> Iterator[Site]:
+    install(Path(plane.kubeconfig))
     log = Layout.of().logs / f"operator-{name}.log"
     log.write_bytes(b"")
     with ExitStack() as stack:
-        api = ApiServer(cluster.kubeconfig)
+        api = ApiServer(plane.kubeconfig)
         stack.callback(api.close)
         for kind in (*OPERATION_KINDS, SESSION):
             api.wait_until_served(kind)
@@ -68,7 +107,7 @@ def site(cluster: Environment, name: str) -> Iterator[Site]:
             engines[engine] = WatchedEngine(engine, addresses[engine], keeps_digests=engine == "default", gate=gate)
         daemons = ",".join(f"{engine}=tcp://{watched.gate.address}" for engine, watched in engines.items())
         settings = {"IMAGEOPS_MAX_TRANSFERS": str(_TRANSFERS)}
-        operator = OperatorProcess(cluster.kubeconfig_operator, daemons, log, settings)
+        operator = OperatorProcess(plane.kubeconfig_operator, daemons, log, settings)
         operator.start()
-        stack.callback(operator.stop)
-        yield Site(cluster, Objects(api, "default"), operator, engines)
+        stack.callback(operator.kill)
+        yield Site(cluster, plane, Objects(api, "default"), operator, engines)
