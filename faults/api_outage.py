@@ -222,4 +222,5 @@ CLASS = PlanClass(
     8001,
     "The API server is silent, gone, or refuses statuses for a minute, while pulls, pushes and a Session run.",
     plans,
+    sampled=False,
 )

@@ -216,4 +216,5 @@ CLASS = PlanClass(
     "A daemon's stream or answer is false, broken, cut off, of another kind or very slow, on both Engines.",
     plans,
     alone=True,
+    sampled=False,
 )

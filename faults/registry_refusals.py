@@ -188,4 +188,5 @@ CLASS = PlanClass(
     6001,
     "Every registry request of a pull and of a push is answered with 401, 429 or 503 in turn, once or from then on.",
     plans,
+    sampled=False,
 )
