@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faults import answers, api_outage, crash, daemon_killed, daemon_lies, registry_refusals, stale, unobserved
+from faults import (
+    answers,
+    api_outage,
+    crash,
+    daemon_killed,
+    daemon_lies,
+    patience,
+    registry_refusals,
+    stale,
+    unobserved,
+)
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
 
@@ -17,6 +27,7 @@ CLASSES: tuple[PlanClass, ...] = (
     registry_refusals.CLASS,
     daemon_lies.CLASS,
     api_outage.CLASS,
+    patience.CLASS,
 )
 
 

@@ -1,4 +1,4 @@
-"""Change a registry's password in the middle of a transfer, and put the new one into the Secret when that has failed."""
+"""Change a registry's password in mid-transfer, and put the new one into the Secret when that has failed."""
 
 from __future__ import annotations
 
