@@ -12,7 +12,6 @@ from imageops.api.base import to_wire
 from imageops.api.kinds import IMAGE_PULL
 from imageops.api.status import OperationStatus, Progress
 from imageops.cluster import status_writer
-from imageops.cluster.api_server import ApiError
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import (
     REPORT_PERIOD_SECONDS,
@@ -68,10 +67,15 @@ class Bench:
         key = self.keys[0]
         await self.writer.commit(key, status, basis=lambda: None if void else basis or self.version(key))
 
-    def report(self, status: OperationStatus, key: ObjectKey | None = None) -> None:
-        """Report on the version that the object has when it is written."""
+    def report(self, status: OperationStatus, key: ObjectKey | None = None, *, basis: str | None = None) -> None:
+        """Report on the version that is present when it is written, or on another; `-` is a void decision."""
         about = key or self.keys[0]
-        self.writer.report(about, status, basis=lambda: self.version(about))
+        self.writer.report(
+            about,
+            status,
+            basis=lambda: None if basis == "-" else basis or self.version(about),
+            stale=lambda: self.counted.append("told"),
+        )
 
     @property
     def percents(self) -> list[int]:
@@ -126,43 +130,7 @@ def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:
         assert "status" not in bench.api.objects[bench.keys[0].path]
 
     bench = play(story)
-    assert (bench.counted, bench.written) == (["stale", "stale"], [])
-
-
-@pytest.mark.feature("status.recreated")
-def test_a_report_that_was_given_up_never_lands_on_a_newer_status() -> None:
-    """An API server that stood still may store it when it goes on, after the end that was written meanwhile."""
-
-    async def story(bench: Bench) -> None:
-        bench.api.script = [unreachable()]
-        bench.report(progress(1))
-        await asyncio.sleep(0.05)
-        (given_up,) = bench.api.of("PATCH")
-        await bench.commit(progress(2))
-        with pytest.raises(ApiError) as refused:
-            await bench.api.patch(given_up.path, given_up.body)
-        assert refused.value.stale
-        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(2))
-
-    play(story)
-
-
-def test_a_report_about_what_has_changed_meanwhile_is_dropped() -> None:
-    """The next one is about the newer version."""
-
-    async def story(bench: Bench) -> None:
-        key = bench.keys[0]
-        older = bench.version(key)
-        bench.api.put(key.path, {**bench.api.objects[key.path]})
-        bench.writer.report(key, progress(1), basis=lambda: older)
-        await asyncio.sleep(10)
-        bench.writer.report(key, progress(2), basis=lambda: None)
-        await asyncio.sleep(10)
-        bench.report(progress(3))
-        await asyncio.sleep(10)
-
-    bench = play(story)
-    assert (bench.percents, bench.counted) == ([1, 3], ["stale", "ok"])
+    assert (bench.counted, bench.written) == (["stale", "told", "stale"], [])
 
 
 @pytest.mark.parametrize(
@@ -302,6 +270,60 @@ def test_a_report_that_failed_is_tried_again_unless_a_newer_one_has_come() -> No
     assert bench.counted == ["retried", "ok", "retried", "ok", "stale"]
 
 
+def test_a_report_on_an_old_version_is_refused_and_told() -> None:
+    """So is no void one, which is not sent; the next one is written."""
+
+    async def story(bench: Bench) -> None:
+        bench.report(progress(1), basis="1")
+        await asyncio.sleep(10.0)
+        bench.report(progress(2), basis="-")
+        await asyncio.sleep(10.0)
+        bench.report(progress(3))
+        await asyncio.sleep(10.0)
+
+    bench = play(story)
+    assert bench.percents == [1, 3]
+    assert bench.counted == ["told", "stale", "ok"]
+    assert [status for _, status, _ in bench.written] == [progress(3)]
+
+
+def test_a_dropped_report_is_not_written() -> None:
+    """Dropping what nobody knows is nothing."""
+
+    async def story(bench: Bench) -> None:
+        bench.writer.drop("nobody")
+        bench.report(progress(1))
+        bench.writer.drop(bench.keys[0].uid)
+        await asyncio.sleep(10.0)
+
+    assert play(story).percents == []
+
+
+def test_a_status_that_was_sent_and_not_answered_is_known_again() -> None:
+    """Until one is answered; what was refused, or never sent, is not."""
+
+    async def story(bench: Bench) -> None:
+        key = bench.keys[0]
+
+        def known() -> list[int]:
+            return [number for number in range(5) if bench.writer.has_sent(key.uid, to_wire(progress(number)))]
+
+        assert known() == []
+        bench.api.script = [unreachable(), unreachable(), api_error(409, "Conflict")]
+        bench.report(progress(1))
+        await asyncio.sleep(0.01)
+        assert known() == [1]
+        bench.report(progress(2))
+        await asyncio.sleep(2.5)
+        assert known() == [1, 2]
+        await asyncio.sleep(10.0)
+        assert known() == [1, 2]  # the last try was refused, the one before may yet be stored
+        await bench.commit(progress(3))
+        assert known() == []
+
+    play(story)
+
+
 def test_all_objects_together_keep_the_budget() -> None:
     """A thousand of them report all the time; ends are not held back."""
 
@@ -327,7 +349,7 @@ def test_an_object_at_rest_is_forgotten_and_a_busy_one_is_not() -> None:
     async def story(bench: Bench) -> None:
         key = bench.keys[0]
         bench.writer.forget(key.uid)
-        bench.report(progress(1), key)
+        bench.report(progress(1))
         bench.writer.forget(key.uid)
         assert list(bench.writer._lanes) == [key.uid]
         await asyncio.sleep(10.0)
