@@ -61,6 +61,8 @@ class PlanClass:
     make: Callable[[Reference], Sequence[Plan]]
     alone: bool = False
     """Whether a plan disturbs parts that other worlds use too, so that nothing may run beside it."""
+    sampled: bool = True
+    """Whether samples have plans of it; those that take long have tests of their own with a part of them."""
 
 
 @dataclass(frozen=True, slots=True)
