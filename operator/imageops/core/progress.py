@@ -140,7 +140,7 @@ class ProgressTracker:
             percent=self._percent,
             bytes_done=done or None,
             bytes_total=max(total, done) if total is not None else None,
-            layers_done=self._layers_done if self._layers else None,
+            layers_done=self._layers_done_now() if self._layers else None,
             layers_total=len(self._layers) or None,
             bytes_per_second=self._rate(now),
             last_update_time=written_at,
@@ -184,6 +184,13 @@ class ProgressTracker:
         if self._finished_streams + 1 < self.streams or None in totals:
             return None
         return sum(filter(None, totals)) or None
+
+    def _layers_done_now(self) -> int:
+        """Count the layers at their end; after the check of the whole that is all.
+
+        Engine 29 tells of an attestation's content that it was downloaded, and then no more: it is never unpacked.
+        """
+        return len(self._layers) if self._stage is Stage.COMPLETE else self._layers_done
 
     def _percent_now(self) -> int:
         if self._stage is Stage.COMPLETE:
