@@ -79,7 +79,8 @@ class ApiServer:
             timeout=REQUEST_TIMEOUT_SECONDS,
         )
         warnings = response.raw.headers.getlist("Warning")
-        return Answer(response.status_code, response.json(), tuple(warnings))
+        structured = "json" in response.headers.get("Content-Type", "")  # an unknown path is answered in plain text
+        return Answer(response.status_code, response.json() if structured else {}, tuple(warnings))
 
     def stream(self, path: str, **parameters: str) -> requests.Response:
         """Open a watch and return its response, whose lines are events; the caller closes it."""
