@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("env", help="print the shell exports, a password among them: eval this")
     commands.add_parser("status", help="list the parts; exit 1 if one is not ready")
     build = commands.add_parser("build", help="find or build every program, and start none")
-    build.add_argument("--clients", action="store_true", help="what tests of clients use too: kubectl, helm, kstatus")
+    build.add_argument("--clients", action="store_true", help="what only tests use, too: kubectl, helm, promtool…")
     return parser
 
 

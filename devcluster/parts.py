@@ -219,5 +219,12 @@ HELM_4 = Part(
     ),
 )
 KSTATUS = _own("tests/gitops/kstatus", minutes=0.5, accepts=r"kstatus of \S+/cli-utils v1\.")
-CLIENTS = (KUBECTL, HELM_4, KSTATUS)
+PROMTOOL = Part(
+    name="promtool",
+    program="promtool",
+    accepts=r"promtool, version [23]\.",
+    apt="prometheus",
+    apt_path="/usr/bin/promtool",
+)
+CLIENTS = (KUBECTL, HELM_4, KSTATUS, PROMTOOL)
 """What only tests use: no cluster needs them to come up."""

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.support.chart import EVERYTHING, ISSUED, MODES, VERSIONS, ChartRefusedError, Values, merged, render
+from tests.support.chart import (
+    CHART,
+    CRD_CHART,
+    EVERYTHING,
+    ISSUED,
+    MODES,
+    VERSIONS,
+    ChartRefusedError,
+    Values,
+    merged,
+    render,
+)
 
 DAEMON = {"name": "builder", "host": "builder.example.com", "secretName": "builder-client"}
 
@@ -104,6 +119,28 @@ def test_an_unknown_key_is_refused_in_every_table(table: tuple[str, ...]) -> Non
         values = {key: values}
     with pytest.raises(ChartRefusedError, match="additional properties 'unknownKey' not allowed"):
         render(values)
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+        for below in schema.values():
+            yield from _nodes(below)
+    elif isinstance(schema, list):
+        for below in schema:
+            yield from _nodes(below)
+
+
+@pytest.mark.feature("chart.schema")
+@pytest.mark.parametrize("chart", [CHART, CRD_CHART], ids=lambda chart: chart.name)
+def test_every_table_of_the_schema_is_closed(chart: Path) -> None:
+    """But for the variables of a container, which Kubernetes checks; every default fits."""
+    schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
+    tables = [node for node in _nodes(schema) if "properties" in node and isinstance(node["properties"], dict)]
+    still_open = [list(node["properties"]) for node in tables if node.get("additionalProperties") is not False]
+    assert still_open == ([["name"]] if chart == CHART else [])
+    defaults = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+    assert set(defaults) <= set(schema["properties"])
 
 
 @pytest.mark.feature("chart.schema")

@@ -204,9 +204,9 @@ def prepare(plane: Plane, namespace: str) -> Rendered:
     for kind in (*OPERATION_KINDS, SESSION):
         plane.api.wait_until_served(kind)
     user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "imageops-operator"}
-    for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
-        for body in rendered.all(kind):
-            given = {**body, "subjects": [user]} if kind.endswith("Binding") else body
+    for bound in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
+        for body in rendered.all(bound):
+            given = {**body, "subjects": [user]} if bound.endswith("Binding") else body
             if not body["metadata"]["name"].endswith("-test"):
                 assert plane.apply(given).status in {200, 201}
     return rendered
