@@ -5,12 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := operator devcluster demo bench tests
+CODE := operator devcluster demo bench faults tests
 GENERATED := crds docs/reference docs/features.md
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit integration test coverage-report bench demo up run down generate check features
+.PHONY: help init lock fmt lint type unit integration test coverage-report bench fuzz demo up run down generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -49,7 +49,7 @@ integration: init ## Run the integration tests on real parts; brings the cluster
 
 test: init ## Run all tests and report their coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage run -m pytest tests/unit tests/fuzz
 	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
 	@$(MAKE) --no-print-directory coverage-report
 
@@ -60,6 +60,9 @@ coverage-report: init ## Show what the last `make test` covered, the operator's 
 
 bench: init ## Measure tracking overhead and the latency of short operations
 	$(BIN)/python -m bench
+
+fuzz: init ## Feed 1,000,000 generated inputs to each parser of foreign text
+	$(BIN)/python -m faults.fuzz
 
 demo: init ## Promote an image between two registries, and prove that it arrived bit for bit
 	@$(BIN)/python -m demo
