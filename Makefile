@@ -10,7 +10,7 @@ GENERATED := crds docs/reference docs/features.md
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit integration test coverage-report bench fuzz demo up run down generate check features
+.PHONY: help init lock fmt lint type unit integration test coverage-report bench faults fuzz demo up run down generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -60,6 +60,9 @@ coverage-report: init ## Show what the last `make test` covered, the operator's 
 
 bench: init ## Measure tracking overhead and the latency of short operations
 	$(BIN)/python -m bench
+
+faults: init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
+	$(BIN)/python -m faults $(if $(PLAN),--plan $(PLAN)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 fuzz: init ## Feed 1,000,000 generated inputs to each parser of foreign text
 	$(BIN)/python -m faults.fuzz
