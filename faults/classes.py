@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from faults import crash
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
+from faults.schema import plans as schema_plans
 
-CLASSES: tuple[PlanClass, ...] = (crash.CLASS,)
+CLASSES: tuple[PlanClass, ...] = (crash.CLASS, schema_plans.CLASS)
 
 
 def all_plans(reference: Reference) -> dict[PlanClass, Sequence[Plan]]:

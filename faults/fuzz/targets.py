@@ -112,8 +112,9 @@ def check_redaction(data: bytes) -> None:
     foreign = _OWN_WORDS.sub("\ud800", output)  # which no input has
     for form in {planted, secret.strip()} if len(secret.strip()) >= _LEAST_SECRET else ():
         most = form[: max(_LEAST_SECRET, len(form) * 3 // 4)]
-        others = whole.count(most[:4]) - planted.count(most[:4])  # what stays may be other text that looks alike
-        _hold(bool(others) or most not in foreign, "the secret is still there")
+        # Other text that looks alike, or does so without what is not printable, may stay.
+        others = whole.count(most[:4]) > planted.count(most[:4]) or most[:4] in redact(f"{rest[:at]} {rest[at:]}")
+        _hold(others or most not in foreign, "the secret is still there")
 
 
 def check_classification(data: bytes) -> None:

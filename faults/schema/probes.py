@@ -1,0 +1,96 @@
+"""Order the values of all properties into sequences: what is tried on which object, when, and what follows.
+
+All is drawn by the number of the sequence, so that each can be run alone and is the same every time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from faults.schema import crd
+from faults.schema.crd import Path_
+from faults.schema.subjects import SUBJECTS, Subject, tried_on
+from faults.schema.values import Candidate, candidates
+
+_PROBES = 8
+"""Values of one sequence."""
+
+
+class When(StrEnum):
+    """When a value comes and goes in the life of its object."""
+
+    AT_REST = "at rest"
+    """Changed after the end, and put back after the end."""
+    IN_HASTE = "in haste"
+    """Put back at once, before anybody can have ended anything."""
+    SUSPENDED = "while suspended"
+    """Changed and put back while suspended, then resumed."""
+    RESUMED = "before resuming"
+    """Changed while suspended, resumed, put back after the end."""
+    ASKED = "with a token"
+    """Changed and put back, each time with a token for one more run."""
+    CANCELLED = "with a cancel"
+    """Changed while cancel is set, put back with a token."""
+    DELETED = "before deletion"
+    """Changed; then the object is deleted and made anew."""
+    BORN = "from birth"
+    """Another object is made with it, and deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One value for one property at one time."""
+
+    path: Path_
+    candidate: Candidate
+    when: When
+
+    def __str__(self) -> str:
+        """Say what is tried."""
+        return f"{'.'.join(self.path)} {self.candidate.label} {self.when}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """What is tried on one object, one after another."""
+
+    subject: Subject
+    probes: tuple[Probe, ...]
+
+
+def sequences() -> list[Sequence]:
+    """Return all sequences."""
+    found = []
+    for subject in SUBJECTS:
+        dice = random.Random(subject.name)  # noqa: S311 - it guards nothing
+        probes = [probe for _ in range(_rounds(subject)) for probe in _probes(subject, dice)]
+        dice.shuffle(probes)
+        found += [Sequence(subject, tuple(probes[at : at + _PROBES])) for at in range(0, len(probes), _PROBES)]
+    return found
+
+
+def _rounds(subject: Subject) -> int:
+    return 1
+
+
+def _probes(subject: Subject, dice: random.Random) -> Iterator[Probe]:
+    top = crd.schema(subject.kind, "spec")
+    required = {(*path, name) for path, node in crd.nodes(top) for name in node.get("required", ())}
+    for path, node in crd.nodes(top):
+        if not path or not tried_on(subject, path):
+            continue
+        for candidate in candidates(path, node, required=path in required):
+            yield Probe(path, candidate, _when(subject, path, dice))
+
+
+def _when(subject: Subject, path: Path_, dice: random.Random) -> When:
+    if path[0] == "sessionRef" and dice.random() < 0.75:  # it can be there from birth only
+        return When.BORN
+    if not subject.ends:
+        return dice.choice((When.AT_REST, When.IN_HASTE))
+    if path[0] in {"suspend", "cancel"}:
+        return dice.choice((When.AT_REST, When.IN_HASTE, When.ASKED, When.DELETED, When.BORN))
+    return dice.choice(list(When))
