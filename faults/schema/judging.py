@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -75,7 +76,8 @@ def end_state(body: Body) -> Body:
         "phase": status.get("phase"),
         "reason": _BY_EFFECT.get(reason(body), reason(body)),
         "conditions": {one["type"]: one["status"] for one in _conditions(body)},
-        "error": (status.get("error") or {}).get("reason"),
+        # At work this is the error of an attempt before.
+        "error": (status.get("error") or {}).get("reason") if "completionTime" in status else None,
         "steps": [
             {key: _BY_EFFECT.get(row.get(key), row.get(key)) for key in ("name", "action", "phase", "reason", "digest")}
             for row in status.get("steps") or ()
@@ -94,10 +96,10 @@ def of_status(kind: Kind, status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def of_refusal(path: crd.Path_, message: str) -> Iterator[str]:
-    """Yield whether a refusal does not say which field is wrong."""
-    named = next(name for name in reversed(path) if name != "[]")
-    if named not in message:
-        yield f"the refusal does not name {named}: {message}"
+    """Yield whether a refusal does not say which field is wrong: the one that was tried, or one that it stands in."""
+    named = [name for name in path if name != "[]"]
+    if not any(re.search(rf"\b{name}\b", message) for name in named):
+        yield f"the refusal does not name {named[-1]}: {message}"
 
 
 def of_log(log: str) -> Iterator[str]:

@@ -66,14 +66,10 @@ def sequences() -> list[Sequence]:
     found = []
     for subject in SUBJECTS:
         dice = random.Random(subject.name)  # noqa: S311 - it guards nothing
-        probes = [probe for _ in range(_rounds(subject)) for probe in _probes(subject, dice)]
+        probes = list(_probes(subject, dice))
         dice.shuffle(probes)
         found += [Sequence(subject, tuple(probes[at : at + _PROBES])) for at in range(0, len(probes), _PROBES)]
     return found
-
-
-def _rounds(subject: Subject) -> int:
-    return 1
 
 
 def _probes(subject: Subject, dice: random.Random) -> Iterator[Probe]:
@@ -89,6 +85,8 @@ def _probes(subject: Subject, dice: random.Random) -> Iterator[Probe]:
 def _when(subject: Subject, path: Path_, dice: random.Random) -> When:
     if path[0] == "sessionRef" and dice.random() < 0.75:  # it can be there from birth only
         return When.BORN
+    if path[0] == "cancel" and not subject.ends:  # it ends the run, and only a token starts another
+        return When.CANCELLED
     if not subject.ends:
         return dice.choice((When.AT_REST, When.IN_HASTE))
     if path[0] in {"suspend", "cancel"}:
