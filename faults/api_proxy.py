@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -88,6 +88,7 @@ class WatchStream:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._request = request
         self._response = response
+        self._silent = False
         self._later: set[asyncio.Task[None]] = set()
 
     async def send(self, event: Body) -> None:
@@ -96,15 +97,15 @@ class WatchStream:
 
     async def write(self, content: bytes) -> None:
         """Pass bytes on, whatever they are."""
-        if not self.over.done():
+        if not self.over.done() and not self._silent:
             await self._response.write(content)
 
-    def later(self, seconds: float, work: Awaitable[Any]) -> None:
+    def later(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do something on the same stream after a while, if it is open then."""
 
         async def do() -> None:
             await asyncio.sleep(seconds)
-            await work
+            await work()
 
         self._later.add(asyncio.create_task(do()))
 
@@ -112,6 +113,10 @@ class WatchStream:
         """End the stream in good order."""
         if not self.over.done():
             self.over.set_result(None)
+
+    def silence(self) -> None:
+        """Pass nothing more on, and do not end."""
+        self._silent = True
 
     def reset(self) -> None:
         """Drop the connection."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faults import crash
+from faults import answers, crash, stale, unobserved
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
 from faults.schema import plans as schema_plans
 
-CLASSES: tuple[PlanClass, ...] = (crash.CLASS, schema_plans.CLASS)
+CLASSES: tuple[PlanClass, ...] = (
+    crash.CLASS,
+    unobserved.CLASS,
+    stale.CLASS,
+    answers.CLASS,
+    schema_plans.CLASS,
+)
 
 
 def all_plans(reference: Reference) -> dict[PlanClass, Sequence[Plan]]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from faults.record import Body, Call, Record
 
 
 class DropConnectionError(Exception):
     """The connection is to be reset without an answer."""
-
-
-class EndStreamError(Exception):
-    """A watch is to end here, in good order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +33,7 @@ class Hands(Protocol):
     """What a director can do besides."""
 
     record: Record
+    namespace: str
 
     async def kill(self) -> None:
         """Kill the operator, as a crash would; return when it is gone."""
@@ -60,12 +57,16 @@ class Stream(Protocol):
         """Pass bytes on, whatever they are."""
         ...
 
-    def later(self, seconds: float, work: Awaitable[Any]) -> None:
+    def later(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do something on the same stream after a while, if it is open then."""
         ...
 
     def end(self) -> None:
         """End the stream in good order."""
+        ...
+
+    def silence(self) -> None:
+        """Pass nothing more on, and do not end."""
         ...
 
     def reset(self) -> None:
@@ -77,6 +78,8 @@ class Director:
     """Let everything pass."""
 
     hands: Hands
+    play_seconds: float = 60.0
+    """For the whole workload; undisturbed it takes a tenth of that."""
 
     def holds_end(self, call: Call) -> bool:  # noqa: ARG002 - what overrides it looks at the call
         """Say whether the end of a daemon's stream is kept back until `after` has been asked."""

@@ -32,8 +32,6 @@ from faults.summary import Clean
 from faults.upstream import Upstream
 
 READY_SECONDS = 30.0
-PLAY_SECONDS = 60.0
-"""For the whole workload; undisturbed it takes a tenth of that."""
 REST_SECONDS = 0.4
 """Without a request of the operator this long, nothing more is on its way."""
 _REST_LIMIT_SECONDS = 20.0
@@ -123,7 +121,7 @@ class World:
             async with trial.running(), objects.watched():
                 waiting: set[str] = set()
                 try:
-                    async with asyncio.timeout(PLAY_SECONDS):
+                    async with asyncio.timeout(director.play_seconds):
                         await workload.play(objects, stage, waiting)
                 except TimeoutError:
                     record.unfinished = ", ".join(sorted(waiting))
