@@ -43,6 +43,9 @@ def keep(group: PlanClass, outcomes: Sequence[Outcome], *, seconds: float) -> No
         "failed": sum(bool(one.verdict.findings) for one in outcomes),
         "unreached": sum(not one.verdict.reached and not one.verdict.findings for one in outcomes),
         "crashes": sum(one.verdict.crashes for one in outcomes),
+        "operations": sum(one.verdict.operations for one in outcomes),
+        "to_cover": len(group.covers()),
+        "uncovered": sorted(group.covers().difference(*(one.verdict.covered for one in outcomes))),
         "minutes": round(seconds / 60, 1),
         "taken": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors",
@@ -67,6 +70,7 @@ def render(results: Results, notes: Mapping[str, Any], classes: Sequence[PlanCla
     lines.append("|---|---|---|---|---|---|---|---|---|")
     lines += [_row(group, results[group.name]) for group in classes if group.name in results]
     lines += ["", *(f"* `{group.name}`: {group.meaning}" for group in classes), "", *_READING, ""]
+    lines += [line for group in classes for line in _coverage(group, results.get(group.name, {}))]
     lines += ["## Failures of the last run", ""]
     failures = [failure for group in classes for failure in results.get(group.name, {}).get("failures", ())]
     lines += [f"* {one['number']}, {one['title']}: {'; '.join(one['findings'])}" for one in failures] or ["None."]
@@ -86,6 +90,18 @@ def write() -> None:
 def _row(group: PlanClass, result: Results) -> str:
     cells = (result[key] for key in ("plans", "passed", "failed", "unreached", "crashes", "minutes", "taken"))
     return f"| `{group.name}` | {group.first} to {group.first + result['plans'] - 1} | {' | '.join(map(str, cells))} |"
+
+
+def _coverage(group: PlanClass, result: Results) -> list[str]:
+    if not result.get("to_cover"):
+        return []
+    missing = result["uncovered"]
+    covered = f"{result['to_cover'] - len(missing)} of {result['to_cover']}"
+    return [
+        f"The plans of `{group.name}` made {result['operations']} operations, and touched {covered} things to cover.",
+        *(f"* not touched: {one}" for one in missing),
+        "",
+    ]
 
 
 _HEAD = """\

@@ -12,12 +12,12 @@ from faults.director import Director
 from faults.plans import Plan, PlanClass, Verdict
 from faults.record import Names, Record
 from faults.reference import Reference
-from faults.schema import judging
+from faults.schema import crd, judging
 from faults.schema.playing import Player
 from faults.schema.probes import Sequence, sequences
 from faults.schema.site import furnished, make_sessions
 from faults.world import Trial, World
-from imageops.api.kinds import ALL_KINDS
+from imageops.api.kinds import OPERATION_KINDS, SESSION, Kind
 
 _ORACLES = (oracles.keeps_the_conditions, oracles.ends_each_run_once, oracles.never_goes_back)
 """What holds for every state, whatever is done to a spec."""
@@ -53,7 +53,20 @@ class SchemaPlan:
             findings=tuple(dict.fromkeys(findings)),
             crashes=record.crashes,
             seconds=round(time.monotonic() - began, 1),
+            operations=tally.operations,
+            covered=frozenset({_property(self.sequence.subject.kind, path) for path in tally.touched} | tally.rules),
         )
+
+
+def _property(kind: Kind, path: crd.Path_) -> str:
+    return f"{kind.kind} {'.'.join(path)}"
+
+
+def _to_cover() -> frozenset[str]:
+    """Return every property, for which a value must be taken, and every CEL rule, which must refuse something."""
+    kinds = (*OPERATION_KINDS, SESSION)
+    properties = {_property(kind, path) for kind in kinds for path in crd.properties(kind)}
+    return frozenset(properties.union(*(crd.rules(kind) for kind in kinds)))
 
 
 def _of_record(record: Record, world: World, log: str) -> list[str]:
@@ -66,7 +79,7 @@ def _of_record(record: Record, world: World, log: str) -> list[str]:
     for call in record.calls:
         if call.written_status is not None:
             plural = call.label.split()[1].partition("/")[0]
-            kind = next(kind for kind in ALL_KINDS if kind.plural == plural)
+            kind = next(kind for kind in (*OPERATION_KINDS, SESSION) if kind.plural == plural)
             found += judging.of_status(kind, call.written_status)
     return found
 
@@ -79,6 +92,7 @@ def plans(_: Reference) -> Many[Plan]:
 CLASS = PlanClass(
     "schema",
     20_001,
-    "Values for every property of every spec, made from the CRDs, come and go on live objects in every moment of their life.",
+    "Values for every property of every spec, made from the CRDs, come and go on live objects at all times of their life.",
     plans,
+    _to_cover,
 )

@@ -86,7 +86,8 @@ class Player:
             changed |= {"cancel": changed.get("cancel", True)}
         token = self._token() if probe.when is When.ASKED else None
         if not await self._taken(probe, changed, token):
-            await self._put_back(base, None)
+            if self._spec != base:
+                await self._put_back(base, None)
         elif probe.when is When.DELETED:
             await self._settles(probe)
             await self._gone()

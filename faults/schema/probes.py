@@ -12,11 +12,13 @@ from enum import StrEnum
 
 from faults.schema import crd
 from faults.schema.crd import Path_
-from faults.schema.subjects import SUBJECTS, Subject, tried_on
+from faults.schema.subjects import SUBJECTS, Site, Subject, tried_on, with_value
 from faults.schema.values import Candidate, candidates
 
-_PROBES = 8
+_PROBES = 16
 """Values of one sequence."""
+_TIMES = 3
+"""At how many times of an object's life each good value is tried."""
 
 
 class When(StrEnum):
@@ -79,16 +81,24 @@ def _probes(subject: Subject, dice: random.Random) -> Iterator[Probe]:
         if not path or not tried_on(subject, path):
             continue
         for candidate in candidates(path, node, required=path in required):
-            yield Probe(path, candidate, _when(subject, path, dice))
+            if _is_taken(subject, path, candidate):
+                yield from (Probe(path, candidate, when) for when in _times(subject, path, dice))
+            elif not subject.again:
+                yield Probe(path, candidate, When.AT_REST)
 
 
-def _when(subject: Subject, path: Path_, dice: random.Random) -> When:
-    if path[0] == "sessionRef" and dice.random() < 0.75:  # it can be there from birth only
-        return When.BORN
-    if path[0] == "cancel" and not subject.ends:  # it ends the run, and only a token starts another
-        return When.CANCELLED
-    if not subject.ends:
-        return dice.choice((When.AT_REST, When.IN_HASTE))
+def _is_taken(subject: Subject, path: Path_, candidate: Candidate) -> bool:
+    """Tell whether a value keeps to the schema; a CEL rule may refuse it all the same."""
+    spec = Site.imagined().real(with_value(subject.spec, path, candidate.value))
+    return not any(crd.problems(crd.schema(subject.kind, "spec"), spec))
+
+
+def _times(subject: Subject, path: Path_, dice: random.Random) -> list[When]:
+    if path[0] == "sessionRef":  # it can be there from birth only
+        return [When.AT_REST, When.BORN]
+    if not subject.ends:  # what cancel ended is started again by a token only
+        return [When.CANCELLED] if path[0] == "cancel" else [When.AT_REST, When.IN_HASTE]
+    times = list(When)
     if path[0] in {"suspend", "cancel"}:
-        return dice.choice((When.AT_REST, When.IN_HASTE, When.ASKED, When.DELETED, When.BORN))
-    return dice.choice(list(When))
+        times = [When.AT_REST, When.IN_HASTE, When.ASKED, When.DELETED, When.BORN]
+    return dice.sample(times, _TIMES)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, Self
 
 from faults.schema.crd import Path_
 from faults.schema.values import ABSENT
@@ -22,9 +23,11 @@ class Subject:
     kind: Kind
     spec: Spec
     below: tuple[Path_, ...]
-    """Where the properties are that are tried on it: those that begin so, and in none of the subjects before."""
+    """Where the properties are that are tried on it: those that begin so, and on no other Session."""
     ends: bool = True
     """Whether its run comes to an end by itself; else it stays at work until it is cancelled."""
+    again: bool = False
+    """Whether its properties are tried on another subject too, and there also with values that are refused."""
 
 
 _PULL = {"image": "$present"}
@@ -32,8 +35,8 @@ _STEP = ("steps", "[]")
 
 SUBJECTS = (
     Subject("pull", IMAGE_PULL, {**_PULL, "backoffLimit": 0}, ((),)),
-    Subject("asking-pull", IMAGE_PULL, {**_PULL, "imagePullPolicy": "Always", "backoffLimit": 1}, ((),)),
-    Subject("stuck-pull", IMAGE_PULL, {"image": "$stuck"}, ((),), ends=False),
+    Subject("asking-pull", IMAGE_PULL, {**_PULL, "imagePullPolicy": "Always", "backoffLimit": 1}, ((),), again=True),
+    Subject("stuck-pull", IMAGE_PULL, {"image": "$stuck"}, ((),), ends=False, again=True),
     Subject("push", IMAGE_PUSH, {"image": "$pushed", "backoffLimit": 0}, ((),)),
     Subject("tag", IMAGE_TAG, {"source": "$present", "target": "$target", "backoffLimit": 0}, ((),)),
     Subject(
@@ -62,13 +65,21 @@ SUBJECTS = (
     ),
     Subject("open", SESSION, {}, (("closed",), ("idleTimeoutSeconds",))),
     Subject("session", SESSION, {"backoffLimit": 0, "steps": [{"name": "first", "pull": _PULL}]}, ((),)),
+    Subject(
+        "stuck-session",
+        SESSION,
+        {"steps": [{"name": "first", "pull": {"image": "$stuck"}}]},
+        ((),),
+        ends=False,
+        again=True,
+    ),
 )
 
 
 def tried_on(subject: Subject, path: Path_) -> bool:
     """Tell whether a property of the subject's kind is tried on it."""
-    if subject.kind is not SESSION:
-        return True
+    if subject.again or subject.kind is not SESSION:
+        return path[:1] != ("steps",)
     first = next(one for one in SUBJECTS if one.kind is SESSION and any(path[: len(b)] == b for b in one.below))
     return first is subject
 
@@ -81,7 +92,7 @@ def with_value(spec: Mapping[str, Any], path: Path_, value: Any) -> Spec:
     if path[2:4] == ("tag", "preconditions") and len(path) > 4:
         changed["steps"][0]["tag"]["ifExists"] = "Replace"
     place: Any = changed
-    for name, below in zip(path, path[1:], strict=False):
+    for name, below in pairwise(path):
         if name == "[]":
             index = len(place) - 1 if "runAfter" in path else 0
             place = place[index] if place else _grown(place, below)
@@ -102,11 +113,21 @@ def _grown(place: list[Any], below: str) -> Any:
     return place[0]
 
 
+_IMAGES = ("present", "other", "absent", "target", "second", "remote", "pushed", "stuck")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What the names that begin with `$` stand for in one trial."""
 
     names: Mapping[str, str]
+
+    @classmethod
+    def imagined(cls) -> Self:
+        """Return one that has the form of a real one, and no more."""
+        digest = f"sha256:{'1' * 64}"
+        texts = dict.fromkeys(_IMAGES, "registry.test/team/app:1")
+        return cls({**texts, "registry": "registry.test", "digest": digest, "id": digest})
 
     def real(self, value: Any) -> Any:
         """Return a value with the real names put in."""

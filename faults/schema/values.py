@@ -112,7 +112,11 @@ _ENTRIES: Mapping[str, tuple[Candidate, ...]] = {
         Candidate("no action", {"name": "other"}),
         Candidate("two actions", {"name": "other", "pull": _PULL, "push": {"image": "$pushed"}}),
     ),
-    "platforms": (Candidate("all", "All"), Candidate("the daemon's", "linux/amd64"), Candidate("Arm", "linux/arm64/v8")),
+    "platforms": (
+        Candidate("all", "All"),
+        Candidate("the daemon's", "linux/amd64"),
+        Candidate("Arm", "linux/arm64/v8"),
+    ),
     "runAfter": (Candidate("the first step", "first"),),
 }
 _SECRETS = (
