@@ -58,6 +58,13 @@ def keep(group: PlanClass, outcomes: Sequence[Outcome], *, seconds: float) -> No
     RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
+def keep_fuzzing(targets: Sequence[Mapping[str, Any]], *, seed: int) -> None:
+    """Put the result of fuzzing in place of its last one."""
+    document = load()
+    document["fuzz"] = {"seed": seed, "taken": datetime.now(UTC).strftime("%Y-%m-%d"), "targets": list(targets)}
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
 def load() -> dict[str, Any]:
     """Read the results of all classes."""
     document: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
@@ -71,6 +78,7 @@ def render(results: Results, notes: Mapping[str, Any], classes: Sequence[PlanCla
     lines += [_row(group, results[group.name]) for group in classes if group.name in results]
     lines += ["", *(f"* `{group.name}`: {group.meaning}" for group in classes), "", *_READING, ""]
     lines += [line for group in classes for line in _coverage(group, results.get(group.name, {}))]
+    lines += _fuzzing(results.get("fuzz"))
     lines += ["## Failures of the last run", ""]
     failures = [failure for group in classes for failure in results.get(group.name, {}).get("failures", ())]
     lines += [f"* {one['number']}, {one['title']}: {'; '.join(one['findings'])}" for one in failures] or ["None."]
@@ -104,6 +112,24 @@ def _coverage(group: PlanClass, result: Results) -> list[str]:
     ]
 
 
+def _fuzzing(result: Results | None) -> list[str]:
+    if result is None:
+        return []
+    lines = [*_FUZZING, "| parser | inputs | seconds | findings |", "|---|---|---|---|"]
+    lines += [
+        f"| {one['target']} | {one['inputs']:,} | {one['seconds']:.0f} | {one['findings']} |"
+        for one in result["targets"]
+    ]
+    return [*lines, "", f"Seed {result['seed']}, taken {result['taken']}.", ""]
+
+
+_FUZZING = """\
+## Fuzzing
+
+`make fuzz` has libFuzzer make inputs of what engines said when they were recorded, and holds each parser of foreign text
+to what it promises: `faults/fuzz/targets.py` says what. An expected refusal is no finding; any other exception, a secret
+left in a log, other records when a stream is cut elsewhere, or an input that takes 10 s are.
+""".splitlines()
 _HEAD = """\
 # Reliability
 

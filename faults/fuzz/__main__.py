@@ -18,11 +18,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from faults import report
 from faults.fuzz import corpus
 from faults.fuzz.targets import TARGETS
 
 _SLOWEST_SECONDS = 10
 """One input that takes longer is a finding: whoever chooses the text would stop the operator's work with it."""
+_WHOLE = 1_000_000
+"""Inputs of each target from which a run of all of them is kept as a result."""
 _DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 
 
@@ -42,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = [_fuzzed(name, options) for name in options.targets or [target.name for target in TARGETS]]
     for result in results:
         print(f"{result.target:16} {result.inputs:>9,} inputs {result.seconds:8.1f} s {result.findings} findings")
-    if options.json is not None:
-        document = {"seed": options.seed, "targets": [asdict(result) for result in results]}
-        options.json.write_text(f"{json.dumps(document, indent=1)}\n", encoding="utf-8")
+    if options.runs >= _WHOLE and not options.targets:
+        report.keep_fuzzing([asdict(result) for result in results], seed=options.seed)
+        report.write()
     return int(any(result.findings for result in results))
 
 
@@ -98,10 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m faults.fuzz", description=__doc__)
     names = [target.name for target in TARGETS]
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(names)}; all unless given")
-    parser.add_argument("--runs", type=int, default=1_000_000, help="inputs for each target")
+    parser.add_argument("--runs", type=int, default=_WHOLE, help="inputs for each target")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same inputs")
     parser.add_argument("--keep", action="store_true", help="keep the fewest inputs that reach the same code")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
     return parser
 
 

@@ -92,7 +92,7 @@ def plans(_: Reference) -> Many[Plan]:
 CLASS = PlanClass(
     "schema",
     20_001,
-    "Values for every property of every spec, made from the CRDs, come and go on live objects at all times of their life.",
+    "Values for every property of every spec, made from the CRDs, come and go on live objects at every time of life.",
     plans,
     _to_cover,
 )

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -32,7 +31,7 @@ def test_every_kept_input_is_stood(target: Target) -> None:
 @pytest.mark.feature("fault.fuzz")
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="Atheris is not made for this platform")
 @pytest.mark.parametrize("target", TARGETS, ids=of_name)
-def test_new_inputs_are_stood(target: Target, tmp_path: Path) -> None:
+def test_new_inputs_are_stood(target: Target) -> None:
     """A short run of what `make fuzz` does gives no finding."""
     command = [
         sys.executable,
