@@ -126,9 +126,10 @@ def _fuzzing(result: Results | None) -> list[str]:
 _FUZZING = """\
 ## Fuzzing
 
-`make fuzz` has libFuzzer make inputs of what engines said when they were recorded, and holds each parser of foreign text
-to what it promises: `faults/fuzz/targets.py` says what. An expected refusal is no finding; any other exception, a secret
-left in a log, other records when a stream is cut elsewhere, or an input that takes 10 s are.
+`make fuzz` has libFuzzer make inputs of what engines said when they were recorded, and holds each parser of foreign
+text to what it promises: `faults/fuzz/targets.py` says what. An expected refusal is no finding; any other exception, a
+secret left in a log, other records when a stream is cut elsewhere, or an input that takes 10 s are.
+
 """.splitlines()
 _HEAD = """\
 # Reliability

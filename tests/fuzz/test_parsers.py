@@ -40,8 +40,6 @@ def test_new_inputs_are_stood(target: Target) -> None:
         target.name,
         "--runs",
         str(INPUTS),
-        "--json",
-        str(tmp_path / "result"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, cwd=corpus.ROOT)
     assert done.returncode == 0, done.stdout
