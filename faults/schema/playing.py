@@ -15,7 +15,7 @@ from faults.schema.judging import Body
 from faults.schema.probes import Probe, Sequence, When
 from faults.schema.subjects import Site, Spec, difference, with_value
 from faults.upstream import MERGE_PATCH, Upstream
-from imageops.api.kinds import GROUP, REQUESTED_AT, VERSION
+from imageops.api.kinds import GROUP, REQUESTED_AT, SESSION, VERSION
 from imageops.api.status import Phase
 
 REST_SECONDS = 45.0
@@ -230,7 +230,8 @@ class Player:
     def _is_at_rest(self, body: Body, token: str | None) -> bool:
         status = body.get("status") or {}
         if not self.sequence.subject.ends and status.get("phase") == Phase.RUNNING:
-            return bool(status.get("observedGeneration") == body["metadata"]["generation"])
+            works = body["kind"] == SESSION.kind or "daemon" in status
+            return works and bool(status.get("observedGeneration") == body["metadata"]["generation"])
         if "completionTime" in status and token is not None and status.get("lastHandledRequestedAt") != token:
             return False
         return judging.at_rest(body, self.objects.newest())
