@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +55,7 @@ async def _record(cluster: Environment) -> None:
 
 def _run(cluster: Environment, options: argparse.Namespace, console: Console) -> int:
     chosen, whole = choose(options)
+    planned = Counter(group for group, _ in chosen)
     outcomes: defaultdict[PlanClass, list[Outcome]] = defaultdict(list)
 
     def told(group: PlanClass, plan: Plan, verdict: Verdict) -> None:
@@ -64,6 +65,9 @@ def _run(cluster: Environment, options: argparse.Namespace, console: Console) ->
         console.print(line, markup=False, highlight=False)
         for finding in verdict.findings:
             console.print(f"      {finding}", markup=False, highlight=False)
+        if whole and len(outcomes[group]) == planned[group]:
+            report.keep(group, outcomes[group])
+            report.write()
 
     began = time.monotonic()
     asyncio.run(carry_out(cluster, chosen, lanes=options.lanes, told=told))
@@ -76,10 +80,6 @@ def _run(cluster: Environment, options: argparse.Namespace, console: Console) ->
         f" {len(verdicts) - passed - failed} not reached; {seconds / 60:.1f} min",
         highlight=False,
     )
-    if whole:
-        for group, done in outcomes.items():
-            report.keep(group, done, seconds=sum(one.verdict.seconds for one in done))
-        report.write()
     return 1 if failed else 0
 
 

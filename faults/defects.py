@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from imageops.cluster.status_writer import StatusWriter
+from imageops.cluster.api_server import ApiServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,11 @@ def plant(name: str) -> None:
 
 
 def _forget_the_uid() -> None:
-    async def write(self: StatusWriter, key: object, status: object, resource_version: str | None) -> None:
-        patch = self._api.patch
+    async def patch(self: ApiServer, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+        return await original(self, path, [one for one in operations if one["path"] != "/metadata/uid"])
 
-        async def without_test(path: str, operations: list[dict[str, object]]) -> dict[str, object]:
-            return await patch(path, [one for one in operations if one["path"] != "/metadata/uid"])
-
-        object.__setattr__(self._api, "patch", without_test)
-        await original(self, key, status, resource_version)  # type: ignore[arg-type]
-
-    original = StatusWriter._write
-    StatusWriter._write = write  # type: ignore[method-assign]
+    original = ApiServer.patch
+    ApiServer.patch = patch  # type: ignore[method-assign]
 
 
 DEFECTS: tuple[Defect, ...] = (

@@ -34,8 +34,10 @@ class Outcome:
     verdict: Verdict
 
 
-def keep(group: PlanClass, outcomes: Sequence[Outcome], *, seconds: float) -> None:
+def keep(group: PlanClass, outcomes: Sequence[Outcome]) -> None:
     """Put the result of a whole class in place of its last one."""
+    outcomes = sorted(outcomes, key=lambda one: one.plan.number)
+    seconds = sum(one.verdict.seconds for one in outcomes)
     document = load()
     document[group.name] = {
         "plans": len(outcomes),
