@@ -80,7 +80,7 @@ class _Lane:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     latest: _Report | None = None
-    unanswered: list[dict[str, Any]] = field(default_factory=list)
+    unanswered: list[StatusModel] = field(default_factory=list)
     """Statuses that were sent, and may or may not have been stored; the newest last."""
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
@@ -173,7 +173,7 @@ class StatusWriter:
     def has_sent(self, uid: str, wire: Mapping[str, Any]) -> bool:
         """Tell whether a status that an object was found with may be one that was sent and not answered."""
         lane = self._lanes.get(uid)
-        return lane is not None and wire in lane.unanswered
+        return lane is not None and any(to_wire(status) == wire for status in lane.unanswered)
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
@@ -221,13 +221,12 @@ class StatusWriter:
             del self._lanes[uid]
 
     async def _write(self, key: ObjectKey, lane: _Lane, status: StatusModel, resource_version: str) -> None:
-        wire = to_wire(status)
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": key.uid},
             {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
-            {"op": "add", "path": "/status", "value": wire},
+            {"op": "add", "path": "/status", "value": status},
         ]
-        lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], wire]
+        lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
         try:
             stored = await self._api.patch(f"{key.path}/status", operations)
         except ApiError as error:

@@ -24,8 +24,9 @@ _MAX_INPUT = 8 * 1024
 _MIN_KNOWN_SECRET = 3
 """A known secret shorter than this would blank ordinary letters all over the text and so give itself away."""
 
-# The letter that ends a sequence is taken only where it cannot be the first of a word that a rule looks for.
 _ANSI = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|(?:\x1b\[|\x9b)(?:[0-9;:?<=>]+[@-~]?)?")
+"""Control sequences (ECMA-48). The character that ends one is taken only behind a parameter, and no blank before it: a
+stray introducer would take the first letter of the next word with it, and so hide it from the rules."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 _SENSITIVE_KEY = (

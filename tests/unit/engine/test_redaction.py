@@ -5,7 +5,7 @@ import unicodedata
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from imageops.engine.redaction import MAX_OUTPUT, redact
@@ -42,6 +42,8 @@ PLACES = [
 
 @pytest.mark.feature("error.canary")
 @settings(max_examples=600)
+@example("Zq7222222222222", "Server message: nothing {} to see", "\x9b", "")
+@example("Zq7222222222222", "Server message: nothing {} to see", "\x1b[", "")
 @given(CANARY, st.sampled_from(PLACES), st.text(max_size=40), st.text(max_size=40))
 def test_a_secret_in_any_known_place_is_gone(canary: str, place: str, before: str, after: str) -> None:
     """Wherever an error carries a secret in a form that shows it to be one, the log does not."""
