@@ -144,7 +144,7 @@ def _real(path: Path_) -> Iterator[Candidate]:
         yield from _ENTRIES.get(path[-2], ())
     elif path[-2:] == ("promote", "platforms"):
         yield Candidate("all", ["All"])
-        yield Candidate("one platform", ["linux/amd64"], frozenset({"NotSupported"}))
+        yield Candidate("one platform", ["linux/amd64"])
     else:
         yield from _REAL.get(name, ())
     if path[-2:-1] and path[-2].lower().endswith("secretref"):
