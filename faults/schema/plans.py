@@ -33,7 +33,8 @@ class SchemaPlan:
     @property
     def title(self) -> str:
         """Say what is tried."""
-        return f"{self.sequence.subject.name}: {'; '.join(str(probe) for probe in self.sequence.probes)}"
+        properties = sorted({probe.path[0] for probe in self.sequence.probes})
+        return f"{self.sequence.subject.name}: {len(self.sequence.probes)} values for {', '.join(properties)}"
 
     async def run(self, world: World) -> Verdict:
         """Carry it out."""
