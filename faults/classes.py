@@ -17,6 +17,7 @@ from faults import (
 )
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
+from faults.schema import plans as schema_plans
 
 CLASSES: tuple[PlanClass, ...] = (
     crash.CLASS,
@@ -28,6 +29,7 @@ CLASSES: tuple[PlanClass, ...] = (
     daemon_lies.CLASS,
     api_outage.CLASS,
     patience.CLASS,
+    schema_plans.CLASS,
 )
 
 

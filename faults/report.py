@@ -45,6 +45,9 @@ def keep(group: PlanClass, outcomes: Sequence[Outcome]) -> None:
         "failed": sum(bool(one.verdict.findings) for one in outcomes),
         "unreached": sum(not one.verdict.reached and not one.verdict.findings for one in outcomes),
         "crashes": sum(one.verdict.crashes for one in outcomes),
+        "operations": sum(one.verdict.operations for one in outcomes),
+        "to_cover": len(group.covers()),
+        "uncovered": sorted(group.covers().difference(*(one.verdict.covered for one in outcomes))),
         "minutes": round(seconds / 60, 1),
         "taken": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors",
@@ -54,6 +57,13 @@ def keep(group: PlanClass, outcomes: Sequence[Outcome]) -> None:
             if one.verdict.findings
         ],
     }
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def keep_fuzzing(targets: Sequence[Mapping[str, Any]], *, seed: int) -> None:
+    """Put the result of fuzzing in place of its last one."""
+    document = load()
+    document["fuzz"] = {"seed": seed, "taken": datetime.now(UTC).strftime("%Y-%m-%d"), "targets": list(targets)}
     RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
@@ -69,6 +79,8 @@ def render(results: Results, notes: Mapping[str, Any], classes: Sequence[PlanCla
     lines.append("|---|---|---|---|---|---|---|---|---|")
     lines += [_row(group, results[group.name]) for group in classes if group.name in results]
     lines += ["", *(f"* `{group.name}`: {group.meaning}" for group in classes), "", *_READING, ""]
+    lines += [line for group in classes for line in _coverage(group, results.get(group.name, {}))]
+    lines += _fuzzing(results.get("fuzz"))
     lines += ["## Failures of the last run", ""]
     failures = [failure for group in classes for failure in results.get(group.name, {}).get("failures", ())]
     lines += [f"* {one['number']}, {one['title']}: {'; '.join(one['findings'])}" for one in failures] or ["None."]
@@ -90,6 +102,37 @@ def _row(group: PlanClass, result: Results) -> str:
     return f"| `{group.name}` | {group.first} to {group.first + result['plans'] - 1} | {' | '.join(map(str, cells))} |"
 
 
+def _coverage(group: PlanClass, result: Results) -> list[str]:
+    if not result.get("to_cover"):
+        return []
+    missing = result["uncovered"]
+    covered = f"{result['to_cover'] - len(missing)} of {result['to_cover']}"
+    return [
+        f"The plans of `{group.name}` made {result['operations']} operations, and touched {covered} things to cover.",
+        *(f"* not touched: {one}" for one in missing),
+        "",
+    ]
+
+
+def _fuzzing(result: Results | None) -> list[str]:
+    if result is None:
+        return []
+    lines = [*_FUZZING, "| parser | inputs | seconds | findings |", "|---|---|---|---|"]
+    lines += [
+        f"| {one['target']} | {one['inputs']:,} | {one['seconds']:.0f} | {one['findings']} |"
+        for one in result["targets"]
+    ]
+    return [*lines, "", f"Seed {result['seed']}, taken {result['taken']}.", ""]
+
+
+_FUZZING = """\
+## Fuzzing
+
+`make fuzz` has libFuzzer make inputs of what engines said when they were recorded, and holds each parser of foreign
+text to what it promises: `faults/fuzz/targets.py` says what. An expected refusal is no finding; any other exception, a
+secret left in a log, other records when a stream is cut elsewhere, or an input that takes 10 s are.
+
+""".splitlines()
 _HEAD = """\
 # Reliability
 
@@ -104,7 +147,8 @@ Each plan plays one workload of all kinds with one fault in it. Two proxies, bef
 Engine, number the operator's requests and carry the fault out; the list of points is `faults/reference.json`, so a
 plan's number stands for the same fault everywhere. Then everything has to end as in an undisturbed run.
 `faults/oracles.py` says by what a plan is judged; `.dev/faults/<number>.json` keeps what happened in a plan with
-findings.
+findings. Plans of `schema` play no workload: each tries values on one object, puts its spec back after each, and
+compares with the end that it came to first; `faults/schema/judging.py` says by what.
 """.splitlines()
 _READING = """\
 *Not reached* are plans whose request or event did not come in that run, as progress is written by time; they prove
