@@ -165,6 +165,8 @@ def test_cert_manager_issues_the_certificates_of_both_sides(version: str) -> Non
     for name in ("imageops-client", "imageops-daemon-builder", "imageops-daemon-arm"):
         assert certificates[name]["issuerRef"] == {"name": "imageops-ca", "kind": "Issuer"}
         assert certificates[name]["secretName"] == name
+    # X.509 has room for 64 characters: names of daemons are in the alternative names, which have no limit.
+    assert {name for name, spec in certificates.items() if "commonName" in spec} == {"imageops-ca", "imageops-client"}
     secrets = {source["secret"]["name"] for source in rendered.pod["volumes"][0]["projected"]["sources"]}
     assert secrets == {"imageops-client"}
 
