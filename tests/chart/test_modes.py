@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.support.chart import DIND_OPTIONS, EVERYTHING, ISSUED, MODES, NAMESPACE, VERSIONS, Rendered, Values, render
+from tests.support.chart import (
+    CHART,
+    DIND_OPTIONS,
+    EVERYTHING,
+    ISSUED,
+    MODES,
+    NAMESPACE,
+    VERSIONS,
+    Rendered,
+    Values,
+    render,
+)
 from tests.support.kube_schemas import published
 
 VARIANTS: dict[str, list[Values]] = {
@@ -17,6 +29,9 @@ VARIANTS: dict[str, list[Values]] = {
     "tcp-issuer": [ISSUED, {"certManager": {"issuerRef": {"name": "corporate", "kind": "ClusterIssuer"}}}],
     "dind-without-volume": [{"daemon": {"dind": {"persistence": {"enabled": False}}}}],
 }
+
+SITUATIONS = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((CHART / "ci").iterdir())}
+"""Values of whoever installs the chart somewhere; what tests of charts in CI look for."""
 
 everywhere = pytest.mark.parametrize("version", VERSIONS)
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -40,6 +55,22 @@ def test_every_object_fits_the_schema_of_its_kind(variant: str, version: str) ->
         for problem in published(version, body["apiVersion"], body["kind"]).problems(body)
     ]
     assert problems == []
+
+
+@pytest.mark.feature("chart.practices")
+@pytest.mark.parametrize(
+    ("situation", "version"),
+    [
+        (name, version)
+        for name, values in SITUATIONS.items()
+        for version in VERSIONS
+        if version != "1.32" or values.get("hostUsers") is not False  # user namespaces take 1.33
+    ],
+)
+def test_a_situation_of_users_renders_to_objects_that_fit(situation: str, version: str) -> None:
+    """Each file of values on every version that has what it asks for."""
+    for body in render(SITUATIONS[situation], version=version).objects:
+        assert published(version, body["apiVersion"], body["kind"]).problems(body) == []
 
 
 @everywhere

@@ -52,6 +52,7 @@ DONE: Mapping[int, Callable[[], object]] = {
     1: lambda: refuses({"unknownKey": 1}),
     2: lambda: len(list(documented(VALUES.read_text(encoding="utf-8")))) > 50,
     3: lambda: len(list((ROOT / "tests" / "chart").glob("test_*.py"))) >= 8,
+    6: lambda: len(list((CHART / "ci").glob("*-values.yaml"))) >= 6,
     7: lambda: has("CustomResourceDefinition") and not (CHART / "crds").exists(),
     8: kept,
     10: lambda: render().one("Pod")["metadata"]["annotations"]["helm.sh/hook"] == "test",
