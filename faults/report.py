@@ -147,8 +147,8 @@ Each plan plays one workload of all kinds with one fault in it. Two proxies, bef
 Engine, number the operator's requests and carry the fault out; the list of points is `faults/reference.json`, so a
 plan's number stands for the same fault everywhere. Then everything has to end as in an undisturbed run.
 `faults/oracles.py` says by what a plan is judged; `.dev/faults/<number>.json` keeps what happened in a plan with
-findings. Plans of `schema` play no workload: each tries values on one object, puts its spec back after each, and compares
-with the end that it came to first; `faults/schema/judging.py` says by what.
+findings. Plans of `schema` play no workload: each tries values on one object, puts its spec back after each, and
+compares with the end that it came to first; `faults/schema/judging.py` says by what.
 """.splitlines()
 _READING = """\
 *Not reached* are plans whose request or event did not come in that run, as progress is written by time; they prove
