@@ -1,7 +1,7 @@
 """Plant a defect into the operator of this process, to show that the oracles see it. No other process has it.
 
-Each is a mistake that somebody could make, made by putting one function in place of another. `faults.planted` says which
-plan brings it to light.
+Each is a mistake that somebody could make, made here by putting one function in place of another. `faults.planted` says
+which plan brings it to light.
 """
 
 from __future__ import annotations
