@@ -7,6 +7,7 @@ kills it at least once, and nine tenths of a start from nothing would be imports
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import random
@@ -20,6 +21,8 @@ from faults import defects
 from imageops.cli.main import main as run_command
 
 _ENDED = 1
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent ends."""
 
 
 def serve() -> None:
@@ -39,6 +42,7 @@ def _become(environment: Mapping[str, str], log: Path, defect: str | None) -> No
     """Go on as the operator, and end with it."""
     status = _ENDED
     try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # none outlives the one who would end it
         for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

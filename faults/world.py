@@ -32,10 +32,10 @@ from faults.stage import Stage, Ways
 from faults.summary import Clean
 from faults.upstream import Upstream
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 REST_SECONDS = 0.4
 """Without a request of the operator this long, nothing more is on its way."""
-_REST_LIMIT_SECONDS = 20.0
+_REST_LIMIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _NO_CREDENTIAL = {"token": "none"}
 """What the operator has: the proxy puts the operator's own in its place."""
@@ -112,7 +112,9 @@ class World:
         token = secrets.token_hex(4)
         password = secrets.token_hex(12)
         names = self._names(token)
-        record = Record(Names(names), secrets=(password, self.cluster.registry_auth_password))
+        pairs = [f"{self.cluster.registry_auth_user}:{one}" for one in (password, self.cluster.registry_auth_password)]
+        hidden = [text for pair in pairs for text in (pair.partition(":")[2], base64.b64encode(pair.encode()).decode())]
+        record = Record(Names(names), secrets=tuple(hidden))
         self.last = record
         stage = Stage(self.cluster, self.ways, token, names)
         objects = Objects(self.admin, f"faults-{token}", record)
