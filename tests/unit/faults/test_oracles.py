@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -183,5 +184,6 @@ def test_a_password_is_seen_wherever_it_stands(place: str) -> None:
     if place == "calls":
         made.call("api", "POST", PATH, {"spec": {"image": text}})
     elif place != "states" and made.left is not None:
-        made.left = replace(made.left, **{place: ({"message": text},) if place == "events" else text})
+        value: Any = ({"message": text},) if place == "events" else text
+        made.left = replace(made.left, **{place: value})
     assert said(made) == {"keeps_secrets"}
