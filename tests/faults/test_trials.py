@@ -23,7 +23,7 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, Kind
 
 pytestmark = pytest.mark.integration
 
-kinds_of_transfers = pytest.mark.parametrize("kind", [IMAGE_PULL, IMAGE_PUSH], ids=lambda kind: kind.kind)
+TRANSFERS = (IMAGE_PULL, IMAGE_PUSH)
 beside_the_silence = pytest.mark.usefixtures("silence")
 """Marks what may run meanwhile."""
 OUTAGE_SECONDS = 35.0
@@ -48,26 +48,25 @@ def site(cluster: Environment) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def silence(site: Site) -> Iterator[Sequence[Future[None]]]:
     """Begin transfers that a registry holds up in mid-layer for 90 s, and return what will come of them."""
-    cases = [(engine, kind) for engine in site.both for kind in (IMAGE_PULL, IMAGE_PUSH)]
+    cases = [(engine, kind) for engine in site.both for kind in TRANSFERS]
     with ThreadPoolExecutor(len(cases)) as threads:
         yield [threads.submit(patience.keep_quiet, site, *case, patience.QUIET_SECONDS) for case in cases]
 
 
 @pytest.mark.feature("fault.lies")
 @beside_the_silence
-@kinds_of_transfers
 @pytest.mark.parametrize("status", registry_refusals.STATUSES)
-def test_a_registry_may_refuse_any_request_once(site: Site, kind: Kind, status: int) -> None:
+def test_a_registry_may_refuse_any_request_once(site: Site, status: int) -> None:
     """A 503 is got over, a 429 waited for, a 401 final unless the Engine asks again; never a wrong success."""
-    registry_refusals.refuse_each("default", kind, status, Lasting.ONCE, site)
+    refuse = partial(registry_refusals.refuse_each, "default", status=status, lasting=Lasting.ONCE, site=site)
+    side_by_side([partial(refuse, kind) for kind in TRANSFERS])
 
 
 @pytest.mark.feature("cred.rotation")
 @beside_the_silence
-@kinds_of_transfers
-def test_a_password_that_changes_in_mid_transfer(site: Site, kind: Kind) -> None:
+def test_a_password_that_changes_in_mid_transfer(site: Site) -> None:
     """The attempt ends AuthExpired, the retry reads the new one, and neither is told anywhere; on both Engines."""
-    side_by_side([partial(rotation.rotate, site, engine, kind) for engine in site.both])
+    side_by_side([partial(rotation.rotate, site, engine, kind) for engine in site.both for kind in TRANSFERS])
 
 
 @pytest.mark.feature("fault.api-outage")
@@ -112,8 +111,11 @@ def test_no_lie_of_a_daemon_is_believed(site: Site) -> None:
 
 @pytest.mark.feature("fault.daemon-killed")
 @pytest.mark.feature("fault.no-twice")
-@kinds_of_transfers
-@pytest.mark.parametrize("containerd", [False, True], ids=["dockerd", "with containerd"])
+@pytest.mark.parametrize(
+    ("kind", "containerd"),
+    [(IMAGE_PULL, False), (IMAGE_PUSH, False), (IMAGE_PUSH, True)],
+    ids=["in mid-pull", "in mid-push", "with its containerd"],
+)
 def test_what_a_killed_daemon_was_doing_ends_after_its_return(site: Site, kind: Kind, *, containerd: bool) -> None:
     """Once, with every byte, and with no more calls than one and the recorded retries; on both Engines."""
     kill = partial(daemon_killed.kill_in_mid_transfer, site, kind=kind, number=7, containerd=containerd)

@@ -23,5 +23,5 @@ async def _fail(*_: object) -> NoReturn:
 
 if __name__ == "__main__":
     for tool in (PullTool, PushTool, TagTool):
-        tool.run = _fail  # type: ignore[method-assign]
+        tool.run = _fail  # type: ignore[method-assign, assignment]
     sys.exit(main())
