@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from faults import report
 from faults.classes import CLASSES, all_plans
 from faults.plans import Plan, PlanClass, Verdict, sample
 from faults.reference import Reference
-from faults.report import Outcome
 from faults.running import Chosen, carry_out, worlds
 
 _LANES = 3
@@ -55,24 +53,22 @@ async def _record(cluster: Environment) -> None:
 
 def _run(cluster: Environment, options: argparse.Namespace, console: Console) -> int:
     chosen, whole = choose(options)
-    planned = Counter(group for group, _ in chosen)
-    outcomes: defaultdict[PlanClass, list[Outcome]] = defaultdict(list)
+    verdicts: list[Verdict] = []
 
     def told(group: PlanClass, plan: Plan, verdict: Verdict) -> None:
-        outcomes[group].append(Outcome(plan, verdict))
+        verdicts.append(verdict)
         word = "ok" if verdict.passed else "FAILED" if verdict.findings else "not reached"
         line = f"{plan.number:5} {word:11} {verdict.seconds:5.1f} s  {group.name}: {plan.title}"
         console.print(line, markup=False, highlight=False)
         for finding in verdict.findings:
             console.print(f"      {finding}", markup=False, highlight=False)
-        if whole and len(outcomes[group]) == planned[group]:
-            report.keep(group, outcomes[group])
+        if whole or options.keep:
+            report.keep(plan, verdict)
             report.write()
 
     began = time.monotonic()
     asyncio.run(carry_out(cluster, chosen, lanes=options.lanes, told=told))
     seconds = time.monotonic() - began
-    verdicts = [one.verdict for group in outcomes.values() for one in group]
     failed = sum(bool(verdict.findings) for verdict in verdicts)
     passed = sum(verdict.passed for verdict in verdicts)
     console.print(
@@ -112,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", type=int, action="append", metavar="NUMBER", help="run this plan; may be repeated")
     parser.add_argument("--sample", type=int, metavar="COUNT", help="run so many plans, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="keep the results of single plans too")
     parser.add_argument("--only", action="append", choices=[group.name for group in CLASSES], help="only this class")
     parser.add_argument("--lanes", type=int, default=_LANES, help="trials side by side")
     return parser

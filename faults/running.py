@@ -65,7 +65,7 @@ def _keep(world: World, plan: Plan) -> None:
     record = world.last
     if record is None:
         return
-    folder = Path(".dev/faults")
+    folder = Path(__file__).parents[1] / ".dev" / "faults"
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "struck": record.struck,

@@ -15,7 +15,7 @@ from faults.reference import Reference
 
 HELD_SECONDS = 0.7
 """How long an event is held for the next one of its object, or lost ones are kept from being made up for."""
-STALL_LIMIT_SECONDS = 150.0
+STALL_LIMIT_SECONDS = 300.0
 """For the workload when a watch falls silent: after 70 s the operator opens another."""
 
 

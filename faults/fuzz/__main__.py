@@ -63,16 +63,11 @@ def _fuzzed(name: str, options: argparse.Namespace) -> Result:
         flags = (f"-dict={words}", f"-seed={options.seed}", f"-runs={options.runs}", f"-artifact_prefix={found}/")
         began = time.monotonic()
         output = _mutated(name, *flags, "-keep_seed=1", "-print_final_stats=1", str(grown), str(starting))
-        seconds = time.monotonic() - began
+        seconds = round(time.monotonic() - began, 1)
         done = _DONE.findall(output)
         findings = [path.read_bytes() for path in sorted(found.iterdir())]
         for data in findings:
             print(f"{name}: an input for {corpus.KEPT / name}.txt:\n{json.dumps(data.decode('latin-1'))}")
-        if options.keep:
-            smallest = Path(folder) / "smallest"
-            smallest.mkdir()
-            _mutated(name, "-merge=1", str(smallest), str(starting), str(grown))
-            corpus.keep(name, [*findings, *(path.read_bytes() for path in smallest.iterdir())])
     return Result(name, int(done[-1]) if done else 0, seconds, len(findings) or int(not done))
 
 
@@ -103,7 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(names)}; all unless given")
     parser.add_argument("--runs", type=int, default=_WHOLE, help="inputs for each target")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same inputs")
-    parser.add_argument("--keep", action="store_true", help="keep the fewest inputs that reach the same code")
     return parser
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,6 @@ def kept(target: str) -> list[bytes]:
     path = KEPT / f"{target}.txt"
     lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
     return [json.loads(line).encode("latin-1") for line in lines]
-
-
-def keep(target: str, inputs: Iterable[bytes]) -> None:
-    """Write the kept inputs of a target, each once, the shortest first."""
-    ordered = sorted(set(inputs) - set(_MADE[target]()), key=lambda data: (len(data), data))
-    KEPT.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{json.dumps(data.decode('latin-1'))}\n" for data in ordered)
-    (KEPT / f"{target}.txt").write_text(text, encoding="ascii")
 
 
 def _messages() -> list[dict[str, Any]]:
