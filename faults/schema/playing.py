@@ -98,7 +98,10 @@ class Player:
             if probe.when is When.RESUMED:
                 await self._change({key: value for key, value in changed.items() if key != "suspend"})
                 await self._settles(probe)
-            await self._put_back(base, self._token() if probe.when in {When.ASKED, When.CANCELLED} else None)
+            # A deadline that was over for a moment may have ended the run: only a token starts another then.
+            ended = not self.sequence.subject.ends and probe.path[0] == "activeDeadlineSeconds"
+            again = ended or probe.when in {When.ASKED, When.CANCELLED}
+            await self._put_back(base, self._token() if again else None)
         await self._ends_as(first)
 
     async def _born(self, probe: Probe, spec: Spec) -> None:
