@@ -233,8 +233,8 @@ class Player:
     def _is_at_rest(self, body: Body, token: str | None) -> bool:
         status = body.get("status") or {}
         if not self.sequence.subject.ends and status.get("phase") == Phase.RUNNING:
-            works = body["kind"] == SESSION.kind or "daemon" in status
-            return works and bool(status.get("observedGeneration") == body["metadata"]["generation"])
+            works = status.get("running") if body["kind"] == SESSION.kind else "daemon" in status
+            return bool(works) and bool(status.get("observedGeneration") == body["metadata"]["generation"])
         if "completionTime" in status and token is not None and status.get("lastHandledRequestedAt") != token:
             return False
         return judging.at_rest(body, self.objects.newest())
