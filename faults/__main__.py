@@ -90,7 +90,8 @@ def choose(options: argparse.Namespace) -> tuple[list[Chosen], bool]:
     if options.plan:
         return [one for one in everything if one[1].number in options.plan], False
     if options.sample is not None:
-        numbers = {plan.number for plan in sample([plan for _, plan in everything], options.sample, options.seed)}
+        open_to_samples = [plan for group, plan in everything if group.sampled]
+        numbers = {plan.number for plan in sample(open_to_samples, options.sample, options.seed)}
         return [one for one in everything if one[1].number in numbers], False
     return everything, True
 

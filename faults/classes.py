@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faults import answers, crash, stale, unobserved
+from faults import (
+    answers,
+    api_outage,
+    crash,
+    daemon_killed,
+    daemon_lies,
+    patience,
+    registry_refusals,
+    stale,
+    unobserved,
+)
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
 from faults.schema import plans as schema_plans
@@ -14,6 +24,11 @@ CLASSES: tuple[PlanClass, ...] = (
     unobserved.CLASS,
     stale.CLASS,
     answers.CLASS,
+    daemon_killed.CLASS,
+    registry_refusals.CLASS,
+    daemon_lies.CLASS,
+    api_outage.CLASS,
+    patience.CLASS,
     schema_plans.CLASS,
 )
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from faults import defects
 from imageops.cli.main import main as run_command
 
+_ROOT = Path(__file__).parents[1]
 _ENDED = 1
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when its parent ends."""
@@ -102,7 +103,12 @@ class Launcher:
         """Start it."""
         return cls(
             await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "faults.launcher", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+                sys.executable,
+                "-m",
+                "faults.launcher",
+                cwd=_ROOT,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
             )
         )
 

@@ -215,7 +215,8 @@ def _fallen(before: Body, after: Body) -> Iterator[str]:
         yield f"run falls from {before['run']} to {after.get('run', 0)}"
     if after.get("run") != before.get("run"):
         return
-    taken_back = int(after.get("phase") == "Pending")  # an attempt that has to wait after all is none
+    # An attempt that has to wait after all, or never had its turn, was none: history does not tell of it either.
+    taken_back = int(all(entry.get("attempt") != before.get("attempts") for entry in after.get("history") or ()))
     for counter, less in (("attempts", taken_back), ("failedAttempts", 0)):
         if after.get(counter, 0) + less < before.get(counter, 0):
             yield f"{counter} falls from {before[counter]} to {after.get(counter, 0)}"

@@ -67,6 +67,8 @@ class PlanClass:
     """What its plans have to touch, all of them together."""
     alone: bool = False
     """Whether a plan disturbs parts that other worlds use too, so that nothing may run beside it."""
+    sampled: bool = True
+    """Whether samples have plans of it; those that take long have tests of their own with a part of them."""
 
 
 @dataclass(frozen=True, slots=True)

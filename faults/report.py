@@ -40,7 +40,9 @@ def keep(plan: Plan, verdict: Verdict) -> None:
         "taken": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     lines = (f"{json.dumps(number)}: {json.dumps(document[number])}" for number in sorted(document, key=int))
-    RESULTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    fresh = RESULTS.with_suffix(".new")
+    fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    fresh.replace(RESULTS)
 
 
 def keep_fuzzing(targets: Sequence[Mapping[str, Any]], *, seed: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
+from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED, Drain, Observe
 
 
@@ -96,6 +97,7 @@ def settings() -> kopf.OperatorSettings:
     result.peering.standalone = True
     result.posting.enabled = False
     result.watching.chunk_size = 500
+    result.networking.error_backoffs = Pauses()
     result.process.ultimate_exiting_timeout = 30.0
     return result
 

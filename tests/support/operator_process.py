@@ -35,6 +35,8 @@ class OperatorProcess:
     log: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    module: str = "imageops"
+    """What is run as the operator; another one plants a fault and goes on as it."""
     _process: subprocess.Popen[bytes] | None = None
     _output: IO[bytes] | None = None
 
@@ -51,7 +53,7 @@ class OperatorProcess:
             **self.settings,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "imageops", "operator"],
+            [sys.executable, "-m", self.module, "operator"],
             env=environment,
             stdout=self._output,
             stderr=subprocess.STDOUT,

@@ -80,6 +80,8 @@ class _Lane:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     latest: _Report | None = None
+    commits: int = 0
+    """How many were begun: no report from before one is written after it."""
     unanswered: list[StatusModel] = field(default_factory=list)
     """Statuses that were sent, and may or may not have been stored; the newest last."""
     reporter: asyncio.Task[None] | None = None
@@ -92,9 +94,9 @@ class _Lane:
         report, self.latest = self.latest, None
         return report
 
-    def put_back(self, report: _Report) -> None:
-        """Keep a report that was not stored, unless a newer one has come."""
-        if self.latest is None:
+    def put_back(self, report: _Report, *, commits: int) -> None:
+        """Keep a report that was not stored, unless something newer has come since there were so many commits."""
+        if self.latest is None and self.commits == commits:
             self.latest = report
 
 
@@ -132,6 +134,7 @@ class StatusWriter:
         """
         lane = self._lanes.setdefault(key.uid, _Lane())
         lane.latest = None
+        lane.commits += 1
         async with lane.lock:
             failures = 0
             while True:
@@ -197,7 +200,7 @@ class StatusWriter:
                 await _pause(max(pause, _retry_delay(failures)))
                 await _pause(self._budget.wait())
                 async with lane.lock:
-                    report = lane.take()
+                    report, commits = lane.take(), lane.commits
                     resource_version = report.basis() if report is not None else None
                     if report is None or resource_version is None:
                         continue
@@ -206,7 +209,7 @@ class StatusWriter:
                         failures = 0
                     except ApiError as error:
                         if error.transient:
-                            lane.put_back(report)
+                            lane.put_back(report, commits=commits)
                         elif error.stale:
                             report.stale()
                         failures += 1

@@ -17,7 +17,7 @@ from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalMa
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
+from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
 from imageops.tools.tool import ToolContext
 
 
@@ -67,27 +67,30 @@ class PushTool:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
         auth = await known_auth(self.credentials, reference.host, context)
+        access = RegistryAccess(self.daemon.engine, self.credentials, reference, auth)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
-            before = await self.daemon.engine.distribution(reference, auth=auth)
-            visit.served()
-            remote_digest = before.digest if before is not None else None
-            verdict = push_verdict(
-                if_exists=arguments.if_exists,
-                required_digest=arguments.required_digest,
-                remote_digest=remote_digest,
-                own_digests=own,
-            )
-            if arguments.dry_run:
-                return passed(f"{reference} would be pushed or is there already.", unchecked="the right to push")
-            if verdict is not None:
-                same = verdict is Reason.ALREADY_PUSHED
-                await self._show(context, arguments, image, remote_digest if same else None)
-                return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
-            place = self.daemon.transfers.take(self.requester)
-            try:
-                digest = await self._push(arguments, context, auth, replaced=remote_digest)
-            finally:
-                self.daemon.transfers.give_back(place)
+            async with access.judged():
+                before = await access.lookup()
+                visit.served()
+                remote_digest = before.digest if before is not None else None
+                verdict = push_verdict(
+                    if_exists=arguments.if_exists,
+                    required_digest=arguments.required_digest,
+                    remote_digest=remote_digest,
+                    own_digests=own,
+                )
+                if arguments.dry_run:
+                    unchecked = "the right to push"
+                    return passed(f"{reference} would be pushed or is there already.", unchecked=unchecked)
+                if verdict is not None:
+                    same = verdict is Reason.ALREADY_PUSHED
+                    await self._show(context, arguments, image, remote_digest if same else None)
+                    return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
+                place = self.daemon.transfers.take(self.requester)
+                try:
+                    digest = await self._push(arguments, context, auth, replaced=remote_digest)
+                finally:
+                    self.daemon.transfers.give_back(place)
         await self._show(context, arguments, image, digest)
         return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
 
