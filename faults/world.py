@@ -257,7 +257,7 @@ class Trial:
     async def _watching(self) -> None:
         """Return when all watches have begun: kopf calls itself ready before."""
         async with asyncio.timeout(READY_SECONDS):
-            while len({call.label for call in self.record.calls if call.watches}) < len(KINDS):  # noqa: ASYNC110 - requests are looked at as they come
+            while len({call.label for call in self.record.calls if call.watches}) < len(KINDS):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _is_ready(self) -> bool:

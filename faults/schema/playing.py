@@ -98,7 +98,10 @@ class Player:
             if probe.when is When.RESUMED:
                 await self._change({key: value for key, value in changed.items() if key != "suspend"})
                 await self._settles(probe)
-            await self._put_back(base, self._token() if probe.when in {When.ASKED, When.CANCELLED} else None)
+            # A deadline that was over for a moment may have ended the run: only a token starts another then.
+            ended = not self.sequence.subject.ends and probe.path[0] == "activeDeadlineSeconds"
+            again = ended or probe.when in {When.ASKED, When.CANCELLED}
+            await self._put_back(base, self._token() if again else None)
         await self._ends_as(first)
 
     async def _born(self, probe: Probe, spec: Spec) -> None:
@@ -230,8 +233,8 @@ class Player:
     def _is_at_rest(self, body: Body, token: str | None) -> bool:
         status = body.get("status") or {}
         if not self.sequence.subject.ends and status.get("phase") == Phase.RUNNING:
-            works = body["kind"] == SESSION.kind or "daemon" in status
-            return works and bool(status.get("observedGeneration") == body["metadata"]["generation"])
+            works = status.get("running") if body["kind"] == SESSION.kind else "daemon" in status
+            return bool(works) and bool(status.get("observedGeneration") == body["metadata"]["generation"])
         if "completionTime" in status and token is not None and status.get("lastHandledRequestedAt") != token:
             return False
         return judging.at_rest(body, self.objects.newest())

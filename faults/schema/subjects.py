@@ -73,13 +73,20 @@ SUBJECTS = (
         ends=False,
         again=True,
     ),
+    Subject(
+        "expiring-pull",
+        IMAGE_PULL,
+        {**_PULL, "ttlSecondsAfterFinished": 31_536_000},
+        (("intervalSeconds",),),
+        again=True,
+    ),
 )
 
 
 def tried_on(subject: Subject, path: Path_) -> bool:
     """Tell whether a property of the subject's kind is tried on it."""
     if subject.again or subject.kind is not SESSION:
-        return path[:1] != ("steps",)
+        return path[:1] != ("steps",) and any(path[: len(below)] == below for below in subject.below)
     first = next(one for one in SUBJECTS if one.kind is SESSION and any(path[: len(b)] == b for b in one.below))
     return first is subject
 
