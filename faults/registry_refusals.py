@@ -69,7 +69,8 @@ class Refused:
 def count_requests(site: Site, engine: WatchedEngine, kind: Kind) -> int:
     """Return how many requests a pull or a push makes to a registry that serves it."""
     with site.namespace() as objects, _Way(site, engine, kind) as way:
-        body = objects.run(kind, "app", {"image": way.reference, "daemonName": engine.name})
+        spec = {"image": way.reference, "daemonName": engine.name}
+        body = objects.run(kind, "app", spec, seconds=END_SECONDS)
         way.assert_done(body)
         return len(way.gate.requests)
 
