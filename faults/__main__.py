@@ -18,6 +18,7 @@ from faults import report
 from faults.classes import CLASSES, all_plans
 from faults.plans import Plan, PlanClass, Verdict, sample
 from faults.reference import Reference
+from faults.report import Outcome
 from faults.running import Chosen, carry_out, worlds
 
 _LANES = 3
@@ -53,7 +54,8 @@ async def _record(cluster: Environment) -> None:
 
 def _run(cluster: Environment, options: argparse.Namespace, console: Console) -> int:
     chosen, whole = choose(options)
-    verdicts: list[Verdict] = []
+    kept = whole or options.keep
+    journal, verdicts = report.Journal(), list[Verdict]()
 
     def told(group: PlanClass, plan: Plan, verdict: Verdict) -> None:
         verdicts.append(verdict)
@@ -62,13 +64,16 @@ def _run(cluster: Environment, options: argparse.Namespace, console: Console) ->
         console.print(line, markup=False, highlight=False)
         for finding in verdict.findings:
             console.print(f"      {finding}", markup=False, highlight=False)
-        if whole or options.keep:
-            report.keep(plan, verdict)
-            report.write()
+        if kept:
+            journal.add(Outcome(plan, verdict))
 
     began = time.monotonic()
     asyncio.run(carry_out(cluster, chosen, lanes=options.lanes, told=told))
     seconds = time.monotonic() - began
+    for group, plans in all_plans(Reference.load()).items():
+        if kept and any(group is one for one, _ in chosen):
+            report.keep(group, journal.outcomes(plans), planned=len(plans))
+            report.write()
     failed = sum(bool(verdict.findings) for verdict in verdicts)
     passed = sum(verdict.passed for verdict in verdicts)
     console.print(
@@ -90,7 +95,8 @@ def choose(options: argparse.Namespace) -> tuple[list[Chosen], bool]:
     if options.plan:
         return [one for one in everything if one[1].number in options.plan], False
     if options.sample is not None:
-        numbers = {plan.number for plan in sample([plan for _, plan in everything], options.sample, options.seed)}
+        open_to_samples = [plan for group, plan in everything if group.sampled]
+        numbers = {plan.number for plan in sample(open_to_samples, options.sample, options.seed)}
         return [one for one in everything if one[1].number in numbers], False
     return everything, True
 
@@ -107,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", type=int, action="append", metavar="NUMBER", help="run this plan; may be repeated")
     parser.add_argument("--sample", type=int, metavar="COUNT", help="run so many plans, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", action="store_true", help="keep the results of single plans too")
+    parser.add_argument("--keep", action="store_true", help="keep the results of a part of a class too")
     parser.add_argument("--only", action="append", choices=[group.name for group in CLASSES], help="only this class")
     parser.add_argument("--lanes", type=int, default=_LANES, help="trials side by side")
     return parser

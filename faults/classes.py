@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faults import answers, crash, stale, unobserved
+from faults import (
+    answers,
+    api_outage,
+    crash,
+    daemon_killed,
+    daemon_lies,
+    patience,
+    registry_refusals,
+    stale,
+    unobserved,
+)
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
+from faults.schema import plans as schema_plans
 
-CLASSES: tuple[PlanClass, ...] = (crash.CLASS, unobserved.CLASS, stale.CLASS, answers.CLASS)
+CLASSES: tuple[PlanClass, ...] = (
+    crash.CLASS,
+    unobserved.CLASS,
+    stale.CLASS,
+    answers.CLASS,
+    daemon_killed.CLASS,
+    registry_refusals.CLASS,
+    daemon_lies.CLASS,
+    api_outage.CLASS,
+    patience.CLASS,
+    schema_plans.CLASS,
+)
 
 
 def all_plans(reference: Reference) -> dict[PlanClass, Sequence[Plan]]:

@@ -24,6 +24,10 @@ class Verdict:
     """Whether its fault took place. One that never came to it proves nothing."""
     crashes: int = 0
     seconds: float = 0.0
+    operations: int = 0
+    """Requests of its own that were judged one by one; 0 where the workload is judged as a whole."""
+    covered: frozenset[str] = frozenset()
+    """What it touched of all that its class has to cover."""
 
     @property
     def passed(self) -> bool:
@@ -59,8 +63,12 @@ class PlanClass:
     meaning: str
     """A sentence for the report."""
     make: Callable[[Reference], Sequence[Plan]]
+    covers: Callable[[], frozenset[str]] = frozenset
+    """What its plans have to touch, all of them together."""
     alone: bool = False
     """Whether a plan disturbs parts that other worlds use too, so that nothing may run beside it."""
+    sampled: bool = True
+    """Whether samples have plans of it; those that take long have tests of their own with a part of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from faults.launcher import Launcher, OperatorProcess
 from faults.objects import KINDS, Objects
 from faults.proxy import DaemonProxy, Proxy, whole
 from faults.record import Left, Names, Record
+from faults.site import Sites
 from faults.stage import Stage, Ways
 from faults.summary import Clean
 from faults.upstream import Upstream
@@ -47,6 +48,7 @@ class World:
     cluster: Environment
     admin: Upstream
     launcher: Launcher
+    sites: Sites
     api: ApiProxy
     daemons: dict[str, DaemonProxy]
     ways: Ways
@@ -60,7 +62,7 @@ class World:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, cluster: Environment, launcher: Launcher) -> AsyncIterator[World]:
+    async def opened(cls, cluster: Environment, launcher: Launcher, sites: Sites) -> AsyncIterator[World]:
         """Put the proxies up."""
         folder = Path(tempfile.mkdtemp(prefix="faults-"))
         api = ApiProxy(Upstream.api(cluster.kubeconfig_operator))
@@ -82,7 +84,7 @@ class World:
         for proxy in daemons.values():
             await stages.pull_bases(proxy.upstream, bases)
         try:
-            yield cls(cluster, admin, launcher, api, daemons, ways, folder, environment, stages.digests(bases))
+            yield cls(cluster, admin, launcher, sites, api, daemons, ways, folder, environment, stages.digests(bases))
         finally:
             await api.close()
             for proxy in daemons.values():

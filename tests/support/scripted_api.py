@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from imageops.cluster.api_server import ApiError, ApiUnreachableError
+from imageops.cluster.api_server import ApiError, ApiUnreachableError, encoded
 
 Body = dict[str, Any]
 
@@ -86,6 +87,7 @@ class ScriptedApi:
 
     async def patch(self, path: str, operations: list[Body]) -> Body:
         """Apply a JSON patch."""
+        operations = json.loads(encoded(operations))
         await self._called("PATCH", path, operations)
         place = path.removesuffix("/status")
         if place not in self.objects:
@@ -103,11 +105,15 @@ class ScriptedApi:
                 target[key] = operation["value"]
         return self.put(place, body)
 
-    async def delete(self, path: str, *, uid: str) -> None:
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete an object."""
         await self._called("DELETE", path, uid)
         known = self.objects.get(path)
-        if known is not None and known["metadata"]["uid"] == uid:
+        if (
+            known is not None
+            and known["metadata"]["uid"] == uid
+            and resource_version in {None, known["metadata"]["resourceVersion"]}
+        ):
             del self.objects[path]
             self.watch("DELETED", known)
 

@@ -1,8 +1,8 @@
 """One connection pool to the API server, and its answers as values and errors of our own.
 
-The kubernetes library finds the configuration and keeps the token fresh (a bound ServiceAccount token rotates). Its
-typed models are left out: this process handles a handful of paths, and decoding into models costs more than the rest
-of a request.
+The kubernetes library finds the configuration, sets up TLS and keeps the token fresh (a bound ServiceAccount token
+rotates). Its typed models and its requests are left out: this process handles a handful of paths, and encoding a body
+twice or decoding it into models costs more than the rest of a request.
 """
 
 import json
@@ -14,8 +14,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
+from pydantic_core import to_json
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+CONNECTIONS = 64
+"""Requests on their way at the same time."""
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -71,23 +74,35 @@ class ApiUnreachableError(ApiError):
 class ApiServer:
     """The API server."""
 
-    _client: client.ApiClient
+    _session: aiohttp.ClientSession
     _configuration: client.Configuration
+    _options: Mapping[str, Any]
+    """What every request is given: the proxy and the name in the server's certificate, where they are configured."""
 
     @classmethod
     async def connect(cls, kubeconfig: str | None) -> Self:
         """Read the configuration of a kubeconfig file, or of the pod this process runs in."""
         configuration = client.Configuration()
-        configuration.connection_pool_maxsize = 64
         if kubeconfig is not None:
             await config.load_kube_config(config_file=os.fspath(kubeconfig), client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-        return cls(client.ApiClient(configuration), configuration)
+        tls = client.rest.RESTClientObject(configuration).ssl_context
+        options = {
+            "proxy": configuration.proxy,
+            "proxy_headers": configuration.proxy_headers,
+            "server_hostname": configuration.tls_server_name,
+        }
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls),
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+            trust_env=True,
+        )
+        return cls(session, configuration, {name: value for name, value in options.items() if value})
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read an object or a list.
@@ -105,10 +120,10 @@ class ApiServer:
             ApiError: If it exists, is refused, or no answer came.
 
         """
-        return await self._request("POST", path, body=dict(body))
+        return await self._request("POST", path, body=body)
 
     async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
-        """Apply a JSON patch (RFC 6902) and return the object as stored.
+        """Apply a JSON patch (RFC 6902) and return the object as stored; a value may be a model.
 
         Raises:
             ApiError: `stale` if a `test` failed, `not_found` if the object is gone.
@@ -116,14 +131,17 @@ class ApiServer:
         """
         return await self._request("PATCH", path, body=operations, content_type=JSON_PATCH)
 
-    async def delete(self, path: str, *, uid: str) -> None:
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete the object with this uid; one that is gone, or has another uid, is left.
+
+        With `resource_version` one that has been changed since is left too.
 
         Raises:
             ApiError: If the deletion is refused, or no answer came.
 
         """
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        version = {} if resource_version is None else {"resourceVersion": resource_version}
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid, **version}}
         try:
             await self._request("DELETE", path, body=body)
         except ApiError as error:
@@ -144,12 +162,12 @@ class ApiServer:
         if token is not None:
             headers["Authorization"] = token
         try:
-            answer = await self._client.rest_client.request(
+            answer = await self._session.request(
                 method,
                 self._configuration.host + path,
                 headers=headers,
-                body=body,
-                _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+                data=None if body is None else encoded(body),
+                **self._options,
             )
             content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -158,6 +176,11 @@ class ApiServer:
             raise _refusal(request, answer.status, content, answer.headers.get("Retry-After"))
         value = json.loads(content)
         return value if isinstance(value, dict) else {}
+
+
+def encoded(body: Any) -> bytes:
+    """Return a body as it is sent: JSON, with any model in it as `to_wire` has it, in one pass."""
+    return to_json(body, by_alias=True, exclude_none=True)
 
 
 def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -> ApiError:

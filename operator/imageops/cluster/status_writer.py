@@ -80,7 +80,9 @@ class _Lane:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     latest: _Report | None = None
-    unanswered: list[dict[str, Any]] = field(default_factory=list)
+    commits: int = 0
+    """How many were begun: no report from before one is written after it."""
+    unanswered: list[StatusModel] = field(default_factory=list)
     """Statuses that were sent, and may or may not have been stored; the newest last."""
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
@@ -92,9 +94,9 @@ class _Lane:
         report, self.latest = self.latest, None
         return report
 
-    def put_back(self, report: _Report) -> None:
-        """Keep a report that was not stored, unless a newer one has come."""
-        if self.latest is None:
+    def put_back(self, report: _Report, *, commits: int) -> None:
+        """Keep a report that was not stored, unless something newer has come since there were so many commits."""
+        if self.latest is None and self.commits == commits:
             self.latest = report
 
 
@@ -132,6 +134,7 @@ class StatusWriter:
         """
         lane = self._lanes.setdefault(key.uid, _Lane())
         lane.latest = None
+        lane.commits += 1
         async with lane.lock:
             failures = 0
             while True:
@@ -173,7 +176,7 @@ class StatusWriter:
     def has_sent(self, uid: str, wire: Mapping[str, Any]) -> bool:
         """Tell whether a status that an object was found with may be one that was sent and not answered."""
         lane = self._lanes.get(uid)
-        return lane is not None and wire in lane.unanswered
+        return lane is not None and any(to_wire(status) == wire for status in lane.unanswered)
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
@@ -197,7 +200,7 @@ class StatusWriter:
                 await _pause(max(pause, _retry_delay(failures)))
                 await _pause(self._budget.wait())
                 async with lane.lock:
-                    report = lane.take()
+                    report, commits = lane.take(), lane.commits
                     resource_version = report.basis() if report is not None else None
                     if report is None or resource_version is None:
                         continue
@@ -206,7 +209,7 @@ class StatusWriter:
                         failures = 0
                     except ApiError as error:
                         if error.transient:
-                            lane.put_back(report)
+                            lane.put_back(report, commits=commits)
                         elif error.stale:
                             report.stale()
                         failures += 1
@@ -221,13 +224,12 @@ class StatusWriter:
             del self._lanes[uid]
 
     async def _write(self, key: ObjectKey, lane: _Lane, status: StatusModel, resource_version: str) -> None:
-        wire = to_wire(status)
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": key.uid},
             {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
-            {"op": "add", "path": "/status", "value": wire},
+            {"op": "add", "path": "/status", "value": status},
         ]
-        lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], wire]
+        lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
         try:
             stored = await self._api.patch(f"{key.path}/status", operations)
         except ApiError as error:

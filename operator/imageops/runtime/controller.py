@@ -340,8 +340,9 @@ class Controller:
         match effect:
             case SetFinalizer(present=present):
                 await self._set_finalizer(entry, present=present)
-            case DeleteSelf():
-                await self._api.delete(entry.key.path, uid=entry.key.uid)
+            case DeleteSelf() if not entry.dirty:
+                # Of this version only: a change on its way, whose event is to come, may ask for another run.
+                await self._api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
             case CreateChild():
                 await self._create_child(entry, effect)
             case DeleteChild(kind=kind, name=name, uid=uid):

@@ -80,20 +80,23 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         await api.create(PATH, {"kind": "ImagePull"})
         await api.patch(PATH, patch)
         await api.delete(PATH, uid="uid-1")
+        await api.delete(PATH, uid="uid-1", resource_version="7")
     assert [(method, path) for method, path, _, _ in server.seen] == [
         ("GET", PATH),
         ("GET", f"{PATH}?labelSelector=imageops.dev/session%3Da+b"),
         ("POST", PATH),
         ("PATCH", PATH),
         ("DELETE", PATH),
+        ("DELETE", PATH),
     ]
     assert {headers["Authorization"] for _, _, headers, _ in server.seen} == {f"Bearer {TOKEN}"}
     types = [headers["Content-Type"] for _, _, headers, _ in server.seen[2:]]
-    assert types == ["application/json", "application/json-patch+json", "application/json"]
+    assert types == ["application/json", "application/json-patch+json", "application/json", "application/json"]
     assert [body for _, _, _, body in server.seen[2:]] == [
         {"kind": "ImagePull"},
         patch,
         {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}},
+        {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1", "resourceVersion": "7"}},
     ]
 
 

@@ -232,6 +232,22 @@ def test_a_commit_comes_after_the_report_in_flight_and_drops_the_waiting_one() -
     assert play(story).percents == [1, 3]
 
 
+@pytest.mark.feature("status.recreated")
+def test_a_report_that_fails_while_a_commit_waits_is_not_tried_again() -> None:
+    """It would put an older progress over the end."""
+
+    async def story(bench: Bench) -> None:
+        bench.api.delay = 3.0
+        bench.api.script = [unreachable()]
+        bench.report(progress(1))
+        await asyncio.sleep(1.0)
+        await bench.commit(progress(2))
+        await asyncio.sleep(20.0)
+        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(2))
+
+    assert play(story).percents == [1, 2]
+
+
 def test_a_report_that_failed_is_tried_again_unless_a_newer_one_has_come() -> None:
     """One that was refused for good is dropped."""
 

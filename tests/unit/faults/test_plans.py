@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,11 @@ from faults import report
 from faults.classes import CLASSES, all_plans
 from faults.defects import DEFECTS
 from faults.oracles import ORACLES
-from faults.plans import sample
+from faults.plans import Verdict, sample
 from faults.planted import PLANTED
 from faults.record import Names, Record
 from faults.reference import Reference, event_names
+from faults.report import Outcome
 from tests.support.trial_record import PATH, pull, record, status
 
 NUMBERS_OF_A_CLASS = 1000
@@ -85,19 +88,20 @@ def test_a_reference_holds_what_all_clean_runs_have() -> None:
     assert Reference.of([long, short]).events == ("imagepulls/app MODIFIED #1", "imagepulls/app MODIFIED #2")
 
 
-def test_the_report_counts_what_was_run_and_names_what_failed() -> None:
-    """A result whose number belongs to another plan by now is left out."""
+def test_the_report_counts_what_was_run_and_names_what_failed(tmp_path: Path) -> None:
+    """In pieces too; a verdict whose number belongs to another plan by now is left out."""
     plans = all_plans(Reference.load())
-    crash = next(each for group, each in plans.items() if group.name == "crash")
-    result = {"passed": True, "reached": True, "crashes": 1, "seconds": 30.0, "findings": [], "taken": "2026-01-01"}
-    results = {
-        str(crash[0].number): {**result, "title": crash[0].title},
-        str(crash[1].number): {**result, "title": crash[1].title, "passed": False, "findings": ["it hangs"]},
-        str(crash[2].number): {**result, "title": crash[2].title, "passed": False, "reached": False},
-        str(crash[3].number): {**result, "title": "something else"},
-    }
+    group, crash = next((group, each) for group, each in plans.items() if group.name == "crash")
+    verdicts = [Verdict(crashes=1, seconds=60.0), Verdict(findings=("it hangs",)), Verdict(reached=False), Verdict()]
+    for plan, verdict in zip(crash, verdicts, strict=False):
+        report.Journal(tmp_path / "verdicts.json").add(Outcome(plan, verdict))
+    journal = report.Journal(tmp_path / "verdicts.json")
+    renamed = [*crash[:3], replace(crash[3], title="something else"), *crash[4:]]  # type: ignore[type-var]
+    outcomes = journal.outcomes(renamed)
+    assert [outcome.verdict for outcome in outcomes] == verdicts[:3]
+    results = {"crash": report.summed(group, outcomes, planned=len(crash))}
     notes = {"found": [{"class": "crash", "what": "It hung.", "fixed": "Mended in core."}], "alarms": []}
-    page = report.render(results, notes, plans)
-    assert f"| `crash` | 1 to {len(crash)} | {len(crash)} | 3 | 1 | 1 | 1 | 3 | 2 | 2026-01-01 |" in page
-    assert f"* {crash[1].title}: it hangs" in page
+    page = report.render(results, notes)
+    assert f"| `crash` | 1 to {len(crash)} | {len(crash)} | 3 | 1 | 1 | 1 | 1 | 1.0 |" in page
+    assert f"* {crash[1].number}, {crash[1].title}: it hangs" in page
     assert "* `crash`: It hung. Mended in core." in page
