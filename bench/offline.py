@@ -136,7 +136,7 @@ class OfflineOperator:
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as daemon:
             daemon.bind(f"{folder}/silent.sock")
             daemon.listen()
-            daemon.setblocking(False)
+            daemon.settimeout(0)
             engine = DockerEngine("default", f"unix://{folder}/silent.sock")
             operator = await cls._with(engine)
             # Until it waits for an answer, the thread that calls the daemon competes for the interpreter's lock.
