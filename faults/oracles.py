@@ -220,7 +220,8 @@ def _fallen(before: Body, after: Body) -> Iterator[str]:
     if after.get("run") != before.get("run"):
         return
     # An attempt that has to wait after all, or never had its turn, was none: history does not tell of it either.
-    taken_back = int(all(entry.get("attempt") != before.get("attempts") for entry in after.get("history") or ()))
+    last = (before.get("run"), before.get("attempts"))
+    taken_back = int(all((entry.get("run"), entry.get("attempt")) != last for entry in after.get("history") or ()))
     for counter, less in (("attempts", taken_back), ("failedAttempts", 0)):
         if after.get(counter, 0) + less < before.get(counter, 0):
             yield f"{counter} falls from {before[counter]} to {after.get(counter, 0)}"
