@@ -7,7 +7,7 @@ of a request.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -19,6 +19,10 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+_READING = frozenset({"GET"})
+
+Permit = Callable[[], bool]
+"""Tells whether this process may change anything now."""
 
 
 class ApiError(Exception):
@@ -67,6 +71,14 @@ class ApiUnreachableError(ApiError):
         return True
 
 
+class NotPermittedError(ApiError):
+    """The request was not sent: it would have changed something, and this process may not any more."""
+
+    def __init__(self, *, request: str) -> None:
+        """Keep what callers decide by."""
+        super().__init__(request=request, code=0, reason="NotPermitted", caused=False, retry_after=None)
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServer:
     """The API server."""
@@ -75,10 +87,18 @@ class ApiServer:
     _configuration: client.Configuration
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None) -> Self:
-        """Read the configuration of a kubeconfig file, or of the pod this process runs in."""
+    async def connect(cls, kubeconfig: str | None, *, permit: Permit = lambda: True) -> Self:
+        """Read the configuration of a kubeconfig file, or of the pod this process runs in.
+
+        Args:
+            kubeconfig: The file; None = the ServiceAccount of the pod.
+            permit: Asked about each request that changes anything, when its connection stands and its first byte is
+                about to be sent.
+
+        """
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = 64
+        configuration.trace_configs = [_guarded_by(permit)]
         if kubeconfig is not None:
             await config.load_kube_config(config_file=os.fspath(kubeconfig), client_configuration=configuration)
         else:
@@ -106,6 +126,15 @@ class ApiServer:
 
         """
         return await self._request("POST", path, body=dict(body))
+
+    async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object, if it still has the resourceVersion in `body`, and return it as stored.
+
+        Raises:
+            ApiError: `stale` if it has another, `not_found` if the object is gone.
+
+        """
+        return await self._request("PUT", path, body=dict(body))
 
     async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply a JSON patch (RFC 6902) and return the object as stored.
@@ -158,6 +187,20 @@ class ApiServer:
             raise _refusal(request, answer.status, content, answer.headers.get("Retry-After"))
         value = json.loads(content)
         return value if isinstance(value, dict) else {}
+
+
+def _guarded_by(permit: Permit) -> aiohttp.TraceConfig:
+    """Return the hook that stops a request between its connection and its first byte."""
+
+    async def check(
+        _session: aiohttp.ClientSession, _context: object, request: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if request.method not in _READING and not permit():
+            raise NotPermittedError(request=f"{request.method} {request.url.path}")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(check)
+    return trace
 
 
 def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -> ApiError:
