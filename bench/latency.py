@@ -199,15 +199,14 @@ async def _watching(api: ApiServer, kind: Kind, namespace: str) -> AsyncIterator
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{kind.plural}"
     since = (await api.get(path))["metadata"]["resourceVersion"]
     token = await api._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-    answer = await api._client.rest_client.request(
-        "GET",
+    answer = await api._session.get(
         f"{api._configuration.host}{path}?watch=true&resourceVersion={since}",
         headers={"Authorization": token} if token is not None else {},
-        _request_timeout=aiohttp.ClientTimeout(total=None),
+        timeout=aiohttp.ClientTimeout(total=None),
     )
 
     async def read() -> None:
-        async for line in answer.response.content:
+        async for line in answer.content:
             body = json.loads(line)["object"]
             if "completionTime" in (body.get("status") or {}):
                 ends.put_nowait(body)
@@ -218,4 +217,4 @@ async def _watching(api: ApiServer, kind: Kind, namespace: str) -> AsyncIterator
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-        answer.response.close()
+        answer.close()

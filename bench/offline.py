@@ -38,8 +38,6 @@ from imageops.telemetry.metrics import Metrics
 
 _UID = "7d9a5b1e-0c1f-4a55-9a3b-3f0c8a2b1c4d"
 _ATTEMPTS_BEFORE = 3
-_SESSION = "pool_manager"
-"""Where the API client keeps the session of its HTTP library."""
 _DRAIN_SECONDS = 5.0
 _NANOSECONDS = 1_000
 """In a microsecond."""
@@ -89,7 +87,7 @@ class _NoNetwork:
     encoded: float = 0.0
     """What the watch showed when the last request arrived."""
 
-    async def request(self, *, data: str, **_: object) -> _Answer:
+    async def request(self, _method: str, _url: str, *, data: bytes, **_: object) -> _Answer:
         """Apply a JSON patch of the status."""
         self.encoded = self.watch.stop()
         metadata = self.stored["metadata"]
@@ -150,10 +148,8 @@ class OfflineOperator:
     async def _with(cls, engine: DockerEngine) -> Self:
         watch, store, clock = Stopwatch(), ObjectStore(), _Clock()
         network = _NoNetwork(_object(), watch)
-        configuration = client.Configuration()
-        api_client = client.ApiClient(configuration)
-        setattr(api_client.rest_client, _SESSION, network)
-        api = ApiServer(api_client, configuration)
+        session: Any = network
+        api = ApiServer(session, client.Configuration(), {})
         watcher = MetricsWatcher(Metrics())
         daemons = Daemons(
             engines={engine.name: engine},

@@ -24,7 +24,8 @@ LAYERS = 20
 _LAYER_BYTES = 200_000_000
 _RECORDS_BETWEEN = 40
 """Records merged into each written update: what a lively stream says in two seconds."""
-_WARM_UP = 500
+_WARM_UP = 1_500
+"""Updates before the first that counts: the first second of a process is slower, and an operator runs for weeks."""
 _COALESCED_GOAL = Goal(percentile=95, limit=15)
 _WRITTEN_GOAL = Goal(percentile=95, limit=300)
 

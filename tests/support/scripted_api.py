@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from imageops.cluster.api_server import ApiError, ApiUnreachableError
+from imageops.cluster.api_server import ApiError, ApiUnreachableError, encoded
 
 Body = dict[str, Any]
 
@@ -86,6 +87,7 @@ class ScriptedApi:
 
     async def patch(self, path: str, operations: list[Body]) -> Body:
         """Apply a JSON patch."""
+        operations = json.loads(encoded(operations))
         await self._called("PATCH", path, operations)
         place = path.removesuffix("/status")
         if place not in self.objects:

@@ -51,9 +51,9 @@ class Column:
     priority: ColumnPriority = ColumnPriority.ALWAYS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """Describe a kind of the group."""
+    """Describe a kind of the group; there is one instance of each, so identity tells them apart."""
 
     kind: str
     plural: str

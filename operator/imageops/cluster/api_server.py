@@ -1,8 +1,8 @@
 """One connection pool to the API server, and its answers as values and errors of our own.
 
-The kubernetes library finds the configuration and keeps the token fresh (a bound ServiceAccount token rotates). Its
-typed models are left out: this process handles a handful of paths, and decoding into models costs more than the rest
-of a request.
+The kubernetes library finds the configuration, sets up TLS and keeps the token fresh (a bound ServiceAccount token
+rotates). Its typed models and its requests are left out: this process handles a handful of paths, and encoding a body
+twice or decoding it into models costs more than the rest of a request.
 """
 
 import json
@@ -14,8 +14,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
+from pydantic_core import to_json
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+CONNECTIONS = 64
+"""Requests on their way at the same time."""
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -83,31 +86,43 @@ class NotPermittedError(ApiError):
 class ApiServer:
     """The API server."""
 
-    _client: client.ApiClient
+    _session: aiohttp.ClientSession
     _configuration: client.Configuration
+    _options: Mapping[str, Any]
+    """What every request is given: the proxy and the name in the server's certificate, where they are configured."""
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None, *, permit: Permit = lambda: True) -> Self:
+    async def connect(cls, kubeconfig: str | None, *, permit: Permit | None = None) -> Self:
         """Read the configuration of a kubeconfig file, or of the pod this process runs in.
 
         Args:
             kubeconfig: The file; None = the ServiceAccount of the pod.
             permit: Asked about each request that changes anything, when its connection stands and its first byte is
-                about to be sent.
+                about to be sent. None = always.
 
         """
         configuration = client.Configuration()
-        configuration.connection_pool_maxsize = 64
-        configuration.trace_configs = [_guarded_by(permit)]
         if kubeconfig is not None:
             await config.load_kube_config(config_file=os.fspath(kubeconfig), client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-        return cls(client.ApiClient(configuration), configuration)
+        tls = client.rest.RESTClientObject(configuration).ssl_context
+        options = {
+            "proxy": configuration.proxy,
+            "proxy_headers": configuration.proxy_headers,
+            "server_hostname": configuration.tls_server_name,
+        }
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls),
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+            trust_env=True,
+            trace_configs=[_guarded_by(permit)] if permit is not None else None,
+        )
+        return cls(session, configuration, {name: value for name, value in options.items() if value})
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read an object or a list.
@@ -125,7 +140,7 @@ class ApiServer:
             ApiError: If it exists, is refused, or no answer came.
 
         """
-        return await self._request("POST", path, body=dict(body))
+        return await self._request("POST", path, body=body)
 
     async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object, if it still has the resourceVersion in `body`, and return it as stored.
@@ -137,7 +152,7 @@ class ApiServer:
         return await self._request("PUT", path, body=dict(body))
 
     async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
-        """Apply a JSON patch (RFC 6902) and return the object as stored.
+        """Apply a JSON patch (RFC 6902) and return the object as stored; a value may be a model.
 
         Raises:
             ApiError: `stale` if a `test` failed, `not_found` if the object is gone.
@@ -173,12 +188,12 @@ class ApiServer:
         if token is not None:
             headers["Authorization"] = token
         try:
-            answer = await self._client.rest_client.request(
+            answer = await self._session.request(
                 method,
                 self._configuration.host + path,
                 headers=headers,
-                body=body,
-                _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+                data=None if body is None else encoded(body),
+                **self._options,
             )
             content = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -201,6 +216,11 @@ def _guarded_by(permit: Permit) -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(check)
     return trace
+
+
+def encoded(body: Any) -> bytes:
+    """Return a body as it is sent: JSON, with any model in it as `to_wire` has it, in one pass."""
+    return to_json(body, by_alias=True, exclude_none=True)
 
 
 def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -> ApiError:

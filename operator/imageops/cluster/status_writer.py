@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from imageops.api.base import StatusModel, to_wire
+from imageops.api.base import StatusModel
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import ObjectKey
 
@@ -186,7 +186,7 @@ class StatusWriter:
         operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": key.uid}]
         if resource_version is not None:
             operations.append({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version})
-        operations.append({"op": "add", "path": "/status", "value": to_wire(status)})
+        operations.append({"op": "add", "path": "/status", "value": status})
         stored = await self._api.patch(f"{key.path}/status", operations)
         self._counted(key, "ok")
         self._written(key, status, stored)

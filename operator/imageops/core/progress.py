@@ -95,12 +95,17 @@ class ProgressTracker:
         """Return what is known at this moment, as it stands in `status.progress`."""
         layers = list(self._layers.values())
         done = self._bytes_done
-        total = _bytes_total(layers) if self._finished_streams + 1 >= self.streams else None
+        current = layers
+        if self.streams > 1:
+            current = [layer for layer in layers if layer.stream == self._finished_streams]
+        size = _bytes_total(current)
+        self._percent = max(self._percent, self._percent_now(current, size))
+        total = None
+        if self._finished_streams + 1 >= self.streams:
+            total = size if current is layers else _bytes_total(layers)
         if total is not None:
             total = max(total, done)
-        self._percent = max(self._percent, self._percent_now(layers))
-        # The parts are known to be valid, and this is made for every look at every running attempt.
-        return Progress.model_construct(
+        return Progress(
             stage=self._stage.value,
             percent=self._percent,
             bytes_done=done or None,
@@ -142,20 +147,18 @@ class ProgressTracker:
             return None
         return round((samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0]))
 
-    def _percent_now(self, layers: list[_Layer]) -> int:
+    def _percent_now(self, current: list[_Layer], size: int | None) -> int:
         if self._stage is Stage.COMPLETE:
             return 100
-        current = [layer for layer in layers if layer.stream == self._finished_streams]
-        within = 1.0 if self._finished_streams >= self.streams else _fraction(current)
+        within = 1.0 if self._finished_streams >= self.streams else _fraction(current, size)
         fraction = min(1.0, (min(self._finished_streams, self.streams - 1) + within) / self.streams)
         return min(_PERCENT_BEFORE_VERIFIED, int(fraction * 100))
 
 
-def _fraction(layers: list[_Layer]) -> float:
+def _fraction(layers: list[_Layer], size: int | None) -> float:
     """Tell how far a stream is: by bytes where they are known, else by layers, each counted by its own bytes."""
-    total = _bytes_total(layers)
-    if total:
-        return min(1.0, sum(layer.current for layer in layers) / total)
+    if size:
+        return min(1.0, sum([layer.current for layer in layers]) / size)
     return sum(map(_part, layers)) / len(layers) if layers else 0.0
 
 

@@ -250,14 +250,14 @@ class DaemonClient(docker.APIClient):
     """docker-py's low-level client, held to the listed endpoints of one daemon. For use in one thread at a time."""
 
     def __init__(
-        self, address: DaemonAddress, *, opened: Callable[[], None], permit: Callable[[], bool] = lambda: True
+        self, address: DaemonAddress, *, opened: Callable[[], None], permit: Callable[[], bool] | None = None
     ) -> None:
         """Prepare a client; no I/O but reading the empty configuration.
 
         Args:
             address: Where the daemon listens.
             opened: Called after each connection that had to be opened anew.
-            permit: Asked before each request whether it may be sent.
+            permit: Asked before each request whether it may be sent; None = always.
         """
         super().__init__(base_url=address.base_url, version=_UNASKED_VERSION, tls=_tls_config(address.tls))
         # No proxy, .netrc or CA bundle out of the environment. The bundle would even replace the daemon's own CA.
@@ -276,6 +276,6 @@ class DaemonClient(docker.APIClient):
             OperationError: INTERRUPTED if this process may not act any more; nothing was sent.
         """
         endpoints.check(str(request.method), str(request.url))
-        if not self._permit():
+        if self._permit is not None and not self._permit():
             raise OperationError(Reason.INTERRUPTED)
         return super().send(request, **options)

@@ -70,7 +70,7 @@ class DockerEngine:
         *,
         tls: DaemonTls | None = None,
         max_transfers: int = 6,
-        permit: Callable[[], bool] = lambda: True,
+        permit: Callable[[], bool] | None = None,
     ) -> None:
         """Prepare the engine; no I/O, so the daemon may come up later.
 
@@ -80,7 +80,7 @@ class DockerEngine:
             tls: The files for TCP; needed unless the daemon is on this machine.
             max_transfers: Pulls and pushes that may run at a time, at least 1. Further ones wait. Twice the daemon's
                 `max-concurrent-downloads`, which is 3 unless it was told otherwise, keeps it busy.
-            permit: Asked in worker threads before each request; once it says no, calls end as INTERRUPTED.
+            permit: Asked in worker threads before each request; once it says no, calls end as INTERRUPTED. None = always.
 
         Raises:
             ValueError: The address cannot be used, or `max_transfers` is below 1.

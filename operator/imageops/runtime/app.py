@@ -98,11 +98,11 @@ async def run(settings: Settings, watch: Watch) -> None:
         async with Leadership.candidate(settings.lease, settings.kubeconfig) as leadership:
             if leadership.lease is not None:
                 metrics.leader.labels(leadership.lease.name).set_function(leadership.lease.held)
-            api = await ApiServer.connect(settings.kubeconfig, permit=leadership.held)
+            api = await ApiServer.connect(settings.kubeconfig, permit=leadership.permit)
             try:
                 if await _unless_ended(_prepare(api, leadership, health)):
                     async with leadership.kept():
-                        await _operate(settings, watch, api, metrics, health, permit=leadership.held)
+                        await _operate(settings, watch, api, metrics, health, permit=leadership.permit)
             finally:
                 await api.close()
     finally:
@@ -149,7 +149,7 @@ def calm_collector() -> None:
 
 
 async def _operate(
-    settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health, *, permit: Permit
+    settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health, *, permit: Permit | None
 ) -> None:
     watcher = MetricsWatcher(metrics)
     store = ObjectStore()

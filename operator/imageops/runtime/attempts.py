@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -147,18 +147,21 @@ class RunningAttempt:
     def view(self, now: datetime) -> Attempt:
         """Return the attempt as it stands, for a decision."""
         execution = self._execution
-        attempt = Attempt(
+        if execution is None or self._started_at is None:
+            return Attempt(
+                run=self.run,
+                number=self.number,
+                started=now,
+                purpose=self.purpose,
+                queued=True,
+                outcome=self.outcome,
+            )
+        return Attempt(
             run=self.run,
             number=self.number,
-            started=self._started_at or now,
+            started=self._started_at,
             purpose=self.purpose,
-            queued=self._started_at is None,
             outcome=self.outcome,
-        )
-        if execution is None or attempt.queued:
-            return attempt
-        return replace(
-            attempt,
             facts=execution.facts,
             progress=execution.progress.snapshot(time.monotonic(), written_at=now.replace(microsecond=0)),
             checkpoint=self._checkpoint is not None,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from imageops.cluster.api_server import ApiServer
+from imageops.cluster.api_server import ApiServer, Permit
 from imageops.cluster.lease import Lease
 from imageops.runtime.settings import LeaseSettings
 
@@ -45,9 +45,10 @@ class Leadership:
         finally:
             await api.close()
 
-    def held(self) -> bool:
-        """Tell whether this process may change anything now. Callable from any thread."""
-        return self.lease is None or self.lease.held()
+    @property
+    def permit(self) -> Permit | None:
+        """What is asked before anything is changed, from any thread; None = it always may be."""
+        return self.lease.held if self.lease is not None else None
 
     async def gain(self) -> None:
         """Return as soon as this process may work."""

@@ -337,7 +337,9 @@ async def test_closing_ends_every_call_and_thread(daemon: ScriptedDaemon) -> Non
     await until(lambda: len(daemon.targets("POST")) == 2)
     await asyncio.wait_for(engine.close(), WAIT_SECONDS)
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {getattr(result, "reason", None) for result in results} == {Reason.DAEMON_CONNECTION_LOST}
+    reasons = [getattr(result, "reason", None) for result in results]
+    assert set(reasons) <= {Reason.DAEMON_CONNECTION_LOST, Reason.DAEMON_UNAVAILABLE}
+    assert reasons.count(Reason.DAEMON_CONNECTION_LOST) >= 2, "those that ran; another may not have begun its call yet"
     assert not threads("closing")
     assert await reason_of(engine.ping()) is Reason.DAEMON_UNAVAILABLE
 
