@@ -80,7 +80,8 @@ class DockerEngine:
             tls: The files for TCP; needed unless the daemon is on this machine.
             max_transfers: Pulls and pushes that may run at a time, at least 1. Further ones wait. Twice the daemon's
                 `max-concurrent-downloads`, which is 3 unless it was told otherwise, keeps it busy.
-            permit: Asked in worker threads before each request; once it says no, calls end as INTERRUPTED. None = always.
+            permit: Asked in worker threads before each request; None = always. Once it says no,
+                calls end as INTERRUPTED.
 
         Raises:
             ValueError: The address cannot be used, or `max_transfers` is below 1.

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from imageops.runtime.objects import ObjectStore
 from imageops.runtime.settings import Settings
 from imageops.telemetry.health import HealthServer, Verdict
 from imageops.telemetry.metrics import Metrics
+from imageops.telemetry.watches import WatchAnswers
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -34,6 +35,8 @@ WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
 
 Observe = Callable[[Kind, str | None, Mapping[str, Any]], None]
 """Takes a watch event: the kind, the event's type (None for the first listing) and the object."""
+Answered = Callable[[str], None]
+"""Takes the plural of a kind whose list or watch was answered, or whatever else the last part of the path was."""
 Drain = Callable[[], Awaitable[None]]
 """Ends all work."""
 
@@ -45,6 +48,7 @@ class Watch(Protocol):
         self,
         *,
         observe: Observe,
+        answered: Answered,
         drain: Drain,
         kubeconfig: str | None,
         ready: asyncio.Event,
@@ -68,12 +72,14 @@ class _Health:
     watching: bool = False
     problem: str = "waiting for the API server to serve the kinds"
     daemons: Daemons | None = None
+    watches: WatchAnswers = field(default_factory=WatchAnswers)
     awaited: Lease | None = None
     """The Lease, while another process holds it."""
 
     def alive(self) -> Verdict:
-        """The process answers, so its loop turns."""
-        return Verdict(good=True, text="ok")
+        """The process answers, so its loop turns; what its watches live from must answer too."""
+        dead = self.watches.dead()
+        return Verdict(good=not dead, text=f"no answer to the watch of {', '.join(dead)}" if dead else "ok")
 
     def ready(self) -> Verdict:
         """Ready means that the kinds are watched; a daemon that is away degrades, and restarts nothing."""
@@ -206,10 +212,18 @@ async def _operate(
             await events.drain(EVENT_SECONDS)
             await end_background()  # kopf would wait 5 s for tasks that go on
 
+        health.watches.expect(kind.plural for kind in WATCHED)
         try:
-            await watch(observe=observe, drain=drain, kubeconfig=settings.kubeconfig, ready=ready)
+            await watch(
+                observe=observe,
+                answered=health.watches.answered,
+                drain=drain,
+                kubeconfig=settings.kubeconfig,
+                ready=ready,
+            )
         finally:
             health.watching, health.problem = False, "ending"
+            health.watches.expect(())
             watching.cancel()
             await daemons.close()
 
