@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devcluster import finding
 from devcluster.ending import end_services, remove_tree
 from devcluster.kubernetes import ADMIN, APISERVER, ETCD, OPERATOR, kubeconfig, kubernetes_services
 from devcluster.layout import Layout
+from devcluster.processes import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,17 @@ class ControlPlane:
     """A user in system:masters."""
     kubeconfig_operator: str
     """The operator's user, who has no rights until they are bound."""
+    apiserver: Process = field(repr=False)
+    """The API server's own process, which may be stopped and go on."""
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let the API server say nothing while the block runs; connections stay as they are."""
+        os.kill(self.apiserver.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.apiserver.pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -39,7 +52,9 @@ def private_control_plane() -> Iterator[ControlPlane]:
         for number, service in enumerate(services):
             services[number] = service.started()
             services[number].wait_ready()
-        yield ControlPlane(str(kubeconfig(layout, ADMIN)), str(kubeconfig(layout, OPERATOR)))
+        [apiserver] = [service.process for service in services if service.name == APISERVER]
+        assert apiserver is not None
+        yield ControlPlane(str(kubeconfig(layout, ADMIN)), str(kubeconfig(layout, OPERATOR)), apiserver)
     finally:
         end_services(services)
         remove_tree(run)

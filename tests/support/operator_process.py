@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -35,6 +35,8 @@ class OperatorProcess:
     log: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    command: Sequence[str] = ("-m", "imageops", "operator")
+    """What Python is told to run."""
     _process: subprocess.Popen[bytes] | None = None
     _output: IO[bytes] | None = None
 
@@ -51,7 +53,7 @@ class OperatorProcess:
             **self.settings,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "imageops", "operator"],
+            [sys.executable, *self.command],
             env=environment,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -75,6 +77,22 @@ class OperatorProcess:
         except requests.RequestException:
             return False
 
+    def works(self) -> bool:
+        """Tell whether it watches: a standby is ready and does not."""
+        return self.is_ready() and not self.read("readyz").startswith("standby")
+
+    def wait_works(self, seconds: float = READY_SECONDS) -> None:
+        """Return when it watches."""
+        deadline = time.monotonic() + seconds
+        while not self.works():
+            assert time.monotonic() < deadline, f"the operator does not work after {seconds} s; see {self.log}"
+            time.sleep(0.05)
+
+    def wait_ended(self, seconds: float) -> int:
+        """Return the exit status of a process that ends by itself."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
     def read(self, page: str) -> str:
         """Return what a page of the health server says."""
         return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=5).text
@@ -91,13 +109,14 @@ class OperatorProcess:
 
     def pause(self) -> None:
         """Stop it in its tracks, until `resume`."""
-        self._send(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on where it was stopped; one that goes on is left alone."""
-        self._send(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
-    def _send(self, how: signal.Signals) -> None:
+    def send(self, how: signal.Signals) -> None:
+        """Send it a signal, and leave it at that."""
         assert self._process is not None
         self._process.send_signal(how)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +192,7 @@ async def test_what_is_not_permitted_is_not_sent(tmp_path: Path) -> None:
     """No request that changes anything gets a byte out; reading goes on, and so does writing once it may."""
     server, permitted = Server(), False
     async with serving(server, tmp_path, lambda: permitted) as api:
-        writes = [
+        writes: list[Callable[[], Awaitable[object]]] = [
             lambda: api.create(PATH, {}),
             lambda: api.replace(PATH, {}),
             lambda: api.patch(PATH, []),

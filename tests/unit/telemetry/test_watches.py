@@ -46,7 +46,8 @@ def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next(monkeyp
 @pytest.mark.feature("health.liveness")
 async def test_an_answer_is_headers_or_a_refusal_and_silence_is_none() -> None:
     """Whatever its status says, and before the stream of a watch says anything."""
-    silent, heard = asyncio.Event(), []
+    silent = asyncio.Event()
+    heard: list[str] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path == "/silent":
