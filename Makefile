@@ -5,12 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := operator devcluster demo bench tests
+CODE := operator devcluster demo bench faults tests
 GENERATED := crds docs/reference docs/features.md
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit integration test coverage-report bench demo up run down generate check features
+.PHONY: help init lock fmt lint type unit integration test coverage-report bench faults demo up run down generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -60,6 +60,9 @@ coverage-report: init ## Show what the last `make test` covered, the operator's 
 
 bench: init ## Measure tracking overhead and the latency of short operations
 	$(BIN)/python -m bench
+
+faults: init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
+	$(BIN)/python -m faults $(if $(PLAN),--plan $(PLAN)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 demo: init ## Promote an image between two registries, and prove that it arrived bit for bit
 	@$(BIN)/python -m demo

@@ -1,0 +1,89 @@
+"""What a plan is, and how it is numbered, found and judged."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from faults.director import Director
+from faults.oracles import judge
+from faults.reference import Reference
+from faults.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of a plan."""
+
+    findings: tuple[str, ...] = ()
+    """What is wrong, a sentence each; none: it passed."""
+    reached: bool = True
+    """Whether its fault took place. One that never came to it proves nothing."""
+    crashes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the fault took place and nothing is wrong."""
+        return self.reached and not self.findings
+
+
+class Plan(Protocol):
+    """One fault at one point."""
+
+    @property
+    def number(self) -> int:
+        """Its number, the same in every version."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        ...
+
+    async def run(self, world: World) -> Verdict:
+        """Carry it out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlanClass:
+    """Plans of one kind."""
+
+    name: str
+    first: int
+    """The number of its first plan; 1,000 numbers belong to it."""
+    meaning: str
+    """A sentence for the report."""
+    make: Callable[[Reference], Sequence[Plan]]
+    alone: bool = False
+    """Whether a plan disturbs parts that other worlds use too, so that nothing may run beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPlan:
+    """Plays the workload with a director's fault, and asks all oracles."""
+
+    number: int
+    title: str
+    director: Callable[[], Director]
+
+    async def run(self, world: World) -> Verdict:
+        """Play it."""
+        began = time.monotonic()
+        record = await world.play(self.director())
+        return Verdict(
+            findings=judge(record, world.clean),
+            reached=record.struck is not None,
+            crashes=record.crashes,
+            seconds=round(time.monotonic() - began, 1),
+        )
+
+
+def sample(plans: Sequence[Plan], count: int, seed: int) -> list[Plan]:
+    """Return so many of the plans, the same ones for the same seed, in order."""
+    chosen = random.Random(seed).sample(list(plans), min(count, len(plans)))  # noqa: S311 - it guards nothing
+    return sorted(chosen, key=lambda plan: plan.number)
