@@ -87,9 +87,12 @@ def test_a_leader_that_is_asked_to_end_hands_over(two: Pair, measured: Measured)
 @pytest.mark.feature("scale.failover")
 def test_a_leader_that_cannot_renew_ends_and_a_standby_waits(two: Pair, plane: ControlPlane) -> None:
     """While the API server says nothing nobody works; when it speaks again the standby does."""
-    with plane.silent():
+    plane.pause()
+    try:
         assert two.leader.wait_ended(LIMIT_SECONDS) == 1
         assert requests.get(f"http://127.0.0.1:{two.standby.port}/healthz", timeout=10).ok
+    finally:
+        plane.resume()
     two.standby.wait_works(LIMIT_SECONDS)
 
 

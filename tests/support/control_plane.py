@@ -7,17 +7,18 @@ import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import finding
+from devcluster import finding, processes
 from devcluster.ending import end_services, remove_tree
 from devcluster.kubernetes import ADMIN, APISERVER, ETCD, OPERATOR, kubeconfig, kubernetes_services
 from devcluster.layout import Layout
 from devcluster.processes import Process
+from devcluster.services import Service
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ControlPlane:
     """An API server with RBAC and nothing in it: none of our kinds, no controllers."""
 
@@ -25,17 +26,30 @@ class ControlPlane:
     """A user in system:masters."""
     kubeconfig_operator: str
     """The operator's user, who has no rights until they are bound."""
-    apiserver: Process = field(repr=False)
-    """The API server's own process, which may be stopped and go on."""
+    services: dict[str, Service]
 
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        """Let the API server say nothing while the block runs; connections stay as they are."""
-        os.kill(self.apiserver.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.apiserver.pid, signal.SIGCONT)
+    def pause(self) -> None:
+        """Stop the API server in its tracks: connections stay open, and nothing is answered."""
+        processes.send(self._process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the API server go on."""
+        processes.send(self._process, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the API server, so that connections are refused."""
+        processes.end([self._process], 0.0)
+
+    def start(self) -> None:
+        """Start the API server at its old address, and wait until it is ready."""
+        self.services[APISERVER] = self.services[APISERVER].started()
+        self.services[APISERVER].wait_ready()
+
+    @property
+    def _process(self) -> Process:
+        process = self.services[APISERVER].process
+        assert process is not None
+        return process
 
 
 @contextmanager
@@ -47,14 +61,16 @@ def private_control_plane() -> Iterator[ControlPlane]:
     layout.make()
     ways = finding.standard_ways(os.environ, lambda _: None)
     described = kubernetes_services(layout, lambda part: finding.find(part, ways).path)
-    services = [service for service in described if service.name in {ETCD, APISERVER}]
+    services = {service.name: service for service in described if service.name in {ETCD, APISERVER}}
+    plane = ControlPlane(str(kubeconfig(layout, ADMIN)), str(kubeconfig(layout, OPERATOR)), services)
     try:
-        for number, service in enumerate(services):
-            services[number] = service.started()
-            services[number].wait_ready()
-        [apiserver] = [service.process for service in services if service.name == APISERVER]
-        assert apiserver is not None
-        yield ControlPlane(str(kubeconfig(layout, ADMIN)), str(kubeconfig(layout, OPERATOR)), apiserver)
+        for name, service in services.items():
+            services[name] = service.started()
+            services[name].wait_ready()
+        yield plane
     finally:
-        end_services(services)
+        for service in services.values():
+            if service.process is not None:
+                processes.send(service.process, signal.SIGCONT)  # one that is paused could not end
+        end_services(services.values())
         remove_tree(run)

@@ -25,7 +25,7 @@ NAMESPACE = "imageops-system"
 DEFAULT_LEASE_SECONDS = 15
 LIMIT_SECONDS = 30.0
 """Within which the standby has to be at work."""
-_LAYER_BYTES = 12_000_000
+LAYER_BYTES = 12_000_000
 _BYTES_PER_SECOND = 3_000_000
 
 
@@ -43,9 +43,7 @@ class Pair:
     def begin_push(self, *, until_bytes: int) -> PushedImage:
         """Create an ImagePush of a new image, and return when so many bytes of it have reached the registry."""
         unique = secrets.token_hex(4)
-        image = push_image(
-            self.cluster.registry, f"failover/{unique}", "1", layers=[_LAYER_BYTES], seed=int(unique, 16)
-        )
+        image = push_image(self.cluster.registry, f"failover/{unique}", "1", layers=[LAYER_BYTES], seed=int(unique, 16))
         self.engine.daemon.pull(image.reference)
         self.engine.daemon.tag(image.reference, self.target(image))
         self.registry.bytes_per_second = _BYTES_PER_SECOND

@@ -72,8 +72,15 @@ class OperatorProcess:
 
     def is_ready(self) -> bool:
         """Tell whether /readyz is good."""
+        return self._is_good("readyz")
+
+    def is_alive(self) -> bool:
+        """Tell whether /healthz is good."""
+        return self._is_good("healthz")
+
+    def _is_good(self, page: str) -> bool:
         try:
-            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).ok
+            return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=2).ok
         except requests.RequestException:
             return False
 
