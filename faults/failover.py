@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,43 +12,59 @@ from faults.plans import Plan, PlanClass
 from faults.reference import Reference
 from faults.story import StoryPlan
 from tests.support.control_plane import private_control_plane
-from tests.support.failover import DEFAULT_LEASE_SECONDS, LAYER_BYTES, kill_in_push, pair, pause_in_push, prepared
+from tests.support.failover import (
+    DEFAULT_LEASE_SECONDS,
+    LAYER_BYTES,
+    TakeAway,
+    kill_in_push,
+    pair,
+    pause_in_push,
+    prepared,
+)
 
-_KILLS = 20
-_PAUSES = 10
 _SHORT_LEASE_SECONDS = 3
-"""For most trials; the last of each kind has the default."""
+_POINTS = 5
+"""Trials in a row in each plan; the operator that was taken away stands by in the next one."""
+_KILL_PLANS = 4
+_PAUSE_PLANS = 2
+"""Of each kind the last plan has the default Lease, the others a short one."""
 
 
-def _play(cluster: Environment, *, take_away: Callable[..., float], lease_seconds: int, until_bytes: int) -> str:
-    """Take the leader away at one point of a push, on an API server that no other operator watches."""
+def _play(cluster: Environment, *, take_away: TakeAway, lease_seconds: int, shares: Sequence[float]) -> str:
+    """Take the leader away at some points of a push, on an API server that no other operator watches."""
+    seconds = []
     with (
         tempfile.TemporaryDirectory(prefix="failover-") as folder,
         private_control_plane() as plane,
         prepared(plane) as api,
         pair(plane, api, cluster, Path(folder), lease_seconds=lease_seconds) as two,
     ):
-        return f"the standby was at work after {take_away(two, until_bytes=until_bytes):.1f} s"
+        for share in shares:
+            seconds.append(take_away(two, until_bytes=max(1, int(share * LAYER_BYTES))))
+            two.change_places()
+    return f"the standby was at work after {', '.join(f'{each:.1f}' for each in seconds)} s"
 
 
 def plans(_: Reference) -> Sequence[Plan]:
     """Points spread over the whole push, from its first byte to its last."""
+    kills = [("killed", kill_in_push, place, _KILL_PLANS) for place in range(_KILL_PLANS)]
+    pauses = [("stopped", pause_in_push, place, _PAUSE_PLANS) for place in range(_PAUSE_PLANS)]
     return [
-        StoryPlan(
-            number=CLASS.first + offset + place,
-            title=f"leader {what} when {share:.0%} of a push are over, Lease of {seconds} s",
-            story=partial(
-                _play, take_away=take_away, lease_seconds=seconds, until_bytes=max(1, int(share * LAYER_BYTES))
-            ),
-        )
-        for what, take_away, count, offset in (
-            ("killed", kill_in_push, _KILLS, 0),
-            ("stopped", pause_in_push, _PAUSES, _KILLS),
-        )
-        for place in range(count)
-        for share in (place / (count - 1),)
-        for seconds in (DEFAULT_LEASE_SECONDS if place == count // 2 else _SHORT_LEASE_SECONDS,)
+        _plan(CLASS.first + number, what, take_away, (place, count))
+        for number, (what, take_away, place, count) in enumerate([*kills, *pauses])
     ]
+
+
+def _plan(number: int, what: str, take_away: TakeAway, part: tuple[int, int]) -> StoryPlan:
+    place, count = part
+    shares = [(place + point * count) / (count * _POINTS - 1) for point in range(_POINTS)]
+    seconds = DEFAULT_LEASE_SECONDS if place == count - 1 else _SHORT_LEASE_SECONDS
+    points = ", ".join(f"{share:.0%}" for share in shares)
+    return StoryPlan(
+        number=number,
+        title=f"leader {what} at {points} of a push, Lease of {seconds} s",
+        story=partial(_play, take_away=take_away, lease_seconds=seconds, shares=shares),
+    )
 
 
 CLASS = PlanClass(
