@@ -10,7 +10,7 @@ GENERATED := crds docs/reference docs/features.md
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit integration test coverage-report bench faults demo up run down generate check features
+.PHONY: help init lock fmt lint type unit integration test coverage-report bench faults fuzz demo up run down generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -49,8 +49,9 @@ integration: init ## Run the integration tests on real parts; brings the cluster
 
 test: init ## Run all tests and report their coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage run -m pytest tests/unit tests/fuzz
 	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
+	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults
 	@$(MAKE) --no-print-directory coverage-report
 
 coverage-report: init ## Show what the last `make test` covered, the operator's own process included
@@ -63,6 +64,9 @@ bench: init ## Measure tracking overhead and the latency of short operations
 
 faults: init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
 	$(BIN)/python -m faults $(if $(PLAN),--plan $(PLAN)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+
+fuzz: init ## Feed 1,000,000 generated inputs to each parser of foreign text
+	$(BIN)/python -m faults.fuzz
 
 demo: init ## Promote an image between two registries, and prove that it arrived bit for bit
 	@$(BIN)/python -m demo

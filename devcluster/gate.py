@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from typing import TYPE_CHECKING, Self
 
-from devcluster.ledger import Answer, Cut, Ledger, Stall
+from devcluster.ledger import Answer, Cut, Ledger, Rule, Stall
 from devcluster.ports import ADDRESS
 from devcluster.relay import Pace, Relay
 
@@ -31,8 +32,8 @@ class RegistryGate:
             assert [it.status for it in gate.requests] == ...
 
     Of several rules for a request the first that was made and is not used up is taken. A rule's `path` is a regular
-    expression for the whole path without the query, `method` None is any, and `times` says how often it is to take
-    effect, None = for ever.
+    expression for the whole path without the query, `method` None is any. `passing` says how many requests that fit are
+    let through first, and `times` how often the rule is to take effect after that, None = for ever.
     """
 
     def __init__(self, upstream: str, *, bytes_per_second: int | None = None) -> None:
@@ -83,7 +84,7 @@ class RegistryGate:
         """
         return self._ledger.wait(holds, seconds)
 
-    def script(
+    def script(  # noqa: PLR0913 - all but two have a default
         self,
         *,
         path: str,
@@ -91,19 +92,29 @@ class RegistryGate:
         method: str | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        passing: int = 0,
         times: int | None = None,
     ) -> None:
         """Answer these requests without asking the registry; Content-Length is added unless it is given."""
-        self._ledger.add_rule(method, path, Answer(status, dict(headers or {}), body), times)
+        answer = Answer(status, dict(headers or {}), body)
+        self._ledger.add_rule(Rule(method, re.compile(path), answer, times, passing))
 
-    def cut(self, *, path: str, method: str | None = None, after_bytes: int = 0, times: int | None = None) -> None:
+    def cut(
+        self,
+        *,
+        path: str,
+        method: str | None = None,
+        after_bytes: int = 0,
+        passing: int = 0,
+        times: int | None = None,
+    ) -> None:
         """Drop the connection of these requests after so many body bytes; 0 = before the registry is asked."""
-        self._ledger.add_rule(method, path, Cut(after_bytes), times)
+        self._ledger.add_rule(Rule(method, re.compile(path), Cut(after_bytes), times, passing))
 
     def stall(self, *, path: str, method: str | None = None, after_bytes: int = 0, times: int | None = None) -> None:
         """Pass nothing more on for these requests after so many body bytes, until `release`."""
         self._loop.call_soon_threadsafe(self._relay.released.clear)
-        self._ledger.add_rule(method, path, Stall(after_bytes), times)
+        self._ledger.add_rule(Rule(method, re.compile(path), Stall(after_bytes), times))
 
     def release(self) -> None:
         """Drop all rules, and let what was stalled go on."""

@@ -54,12 +54,16 @@ Action = Answer | Cut | Stall
 
 @dataclass(slots=True)
 class Rule:
-    """Say what to do with requests of this method (None = any) and path, and how often it is still to happen."""
+    """Say what to do with requests of this method (None = any) and path, and how often it is still to happen.
+
+    `passing` requests that fit are let through before the first that is taken.
+    """
 
     method: str | None
     path: re.Pattern[str]
     action: Action
     left: int | None
+    passing: int = 0
 
     def fits(self, method: str, path: str) -> bool:
         """Say whether the rule is for this request and not used up."""
@@ -105,10 +109,10 @@ class Ledger:
                 raise TimeoutError(msg)
             return tuple(self._requests)
 
-    def add_rule(self, method: str | None, path: str, action: Action, times: int | None) -> None:
-        """Add a rule; `path` is a regular expression for the whole path without query, `times` None = always."""
+    def add_rule(self, rule: Rule) -> None:
+        """Add a rule."""
         with self._changed:
-            self._rules.append(Rule(method, re.compile(path), action, times))
+            self._rules.append(rule)
 
     def clear_rules(self) -> None:
         """Drop all rules."""
@@ -116,10 +120,15 @@ class Ledger:
             self._rules = []
 
     def rule_for(self, method: str, path: str) -> Rule | None:
-        """Find the first rule that fits the request."""
+        """Find the first rule that fits the request, and count the request in the rules that let it pass."""
         bare = path.partition("?")[0]
         with self._changed:
-            return next((rule for rule in self._rules if rule.fits(method, bare)), None)
+            for rule in self._rules:
+                if rule.fits(method, bare):
+                    if not rule.passing:
+                        return rule
+                    rule.passing -= 1
+        return None
 
     def take(self, rule: Rule) -> bool:
         """Count that the rule takes effect; answer False if it has been used up meanwhile."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import secrets
+import threading
 
 from devcluster.errors import DevClusterError
 
@@ -13,6 +14,8 @@ _SALT_CHARACTERS = 22
 _COST = 5
 """Two to this power rounds, the least the registry takes: each request is checked anew, and tests make thousands."""
 
+_crypt_at_work = threading.Lock()
+"""crypt(3) writes its answer where it wrote the last one."""
 _LIBRARIES = ("libcrypt.so.1", "libcrypt.so.2", ctypes.util.find_library("crypt"), "libc.so")
 
 
@@ -30,7 +33,8 @@ def bcrypt(password: str) -> str:
             continue
         crypt.restype = ctypes.c_char_p
         crypt.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
-        answer: bytes | None = crypt(password.encode(), setting.encode())
+        with _crypt_at_work:
+            answer: bytes | None = crypt(password.encode(), setting.encode())
         if answer and answer.startswith(setting.encode()):
             return answer.decode()
     msg = (

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from faults import report
 from faults.classes import CLASSES, all_plans
 from faults.plans import Plan, PlanClass, Verdict, sample
 from faults.reference import Reference
-from faults.report import Outcome
 from faults.running import Chosen, carry_out, worlds
 
 _LANES = 3
@@ -55,20 +53,22 @@ async def _record(cluster: Environment) -> None:
 
 def _run(cluster: Environment, options: argparse.Namespace, console: Console) -> int:
     chosen, whole = choose(options)
-    outcomes: defaultdict[PlanClass, list[Outcome]] = defaultdict(list)
+    verdicts: list[Verdict] = []
 
     def told(group: PlanClass, plan: Plan, verdict: Verdict) -> None:
-        outcomes[group].append(Outcome(plan, verdict))
+        verdicts.append(verdict)
         word = "ok" if verdict.passed else "FAILED" if verdict.findings else "not reached"
         line = f"{plan.number:5} {word:11} {verdict.seconds:5.1f} s  {group.name}: {plan.title}"
         console.print(line, markup=False, highlight=False)
         for finding in (verdict.measured, *verdict.findings) if verdict.measured else verdict.findings:
             console.print(f"      {finding}", markup=False, highlight=False)
+        if whole or options.keep:
+            report.keep(plan, verdict)
+            report.write()
 
     began = time.monotonic()
     asyncio.run(carry_out(cluster, chosen, lanes=options.lanes, told=told))
     seconds = time.monotonic() - began
-    verdicts = [one.verdict for group in outcomes.values() for one in group]
     failed = sum(bool(verdict.findings) for verdict in verdicts)
     passed = sum(verdict.passed for verdict in verdicts)
     console.print(
@@ -76,10 +76,6 @@ def _run(cluster: Environment, options: argparse.Namespace, console: Console) ->
         f" {len(verdicts) - passed - failed} not reached; {seconds / 60:.1f} min",
         highlight=False,
     )
-    if whole:
-        for group, done in outcomes.items():
-            report.keep(group, done, seconds=sum(one.verdict.seconds for one in done))
-        report.write()
     return 1 if failed else 0
 
 
@@ -94,7 +90,8 @@ def choose(options: argparse.Namespace) -> tuple[list[Chosen], bool]:
     if options.plan:
         return [one for one in everything if one[1].number in options.plan], False
     if options.sample is not None:
-        numbers = {plan.number for plan in sample([plan for _, plan in everything], options.sample, options.seed)}
+        open_to_samples = [plan for group, plan in everything if group.sampled]
+        numbers = {plan.number for plan in sample(open_to_samples, options.sample, options.seed)}
         return [one for one in everything if one[1].number in numbers], False
     return everything, True
 
@@ -111,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", type=int, action="append", metavar="NUMBER", help="run this plan; may be repeated")
     parser.add_argument("--sample", type=int, metavar="COUNT", help="run so many plans, drawn by the seed")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="keep the results of single plans too")
     parser.add_argument("--only", action="append", choices=[group.name for group in CLASSES], help="only this class")
     parser.add_argument("--lanes", type=int, default=_LANES, help="trials side by side")
     return parser

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faults import answers, crash, failover, liveness, stale, unobserved
+from faults import (
+    answers,
+    api_outage,
+    crash,
+    daemon_killed,
+    daemon_lies,
+    failover,
+    liveness,
+    patience,
+    registry_refusals,
+    stale,
+    unobserved,
+)
 from faults.plans import Plan, PlanClass
 from faults.reference import Reference
+from faults.schema import plans as schema_plans
 
 CLASSES: tuple[PlanClass, ...] = (
     crash.CLASS,
@@ -15,6 +28,12 @@ CLASSES: tuple[PlanClass, ...] = (
     answers.CLASS,
     failover.CLASS,
     liveness.CLASS,
+    daemon_killed.CLASS,
+    registry_refusals.CLASS,
+    daemon_lies.CLASS,
+    api_outage.CLASS,
+    patience.CLASS,
+    schema_plans.CLASS,
 )
 
 

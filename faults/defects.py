@@ -1,41 +1,175 @@
-"""Plant a defect into the operator of this process, to show that the oracles see it. No other process has it."""
+"""Plant a defect into the operator of this process, to show that the oracles see it. No other process has it.
+
+Each is a mistake that somebody could make, made here by putting one function in place of another. `faults.planted` says
+which plan brings it to light.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from imageops.cluster.status_writer import StatusWriter
+from imageops.api.reasons import Reason
+from imageops.cluster.api_server import ApiServer
+from imageops.core import conditions, existing
+from imageops.core.attempts import OperationTurn
+from imageops.core.conditions import FALSE, TRUE, State
+from imageops.core.plan import Naming
+from imageops.engine import auth_header as headers
+from imageops.engine import docker_engine
+from imageops.runtime import controller, objects
+from imageops.runtime.attempts import RunningAttempt
+from imageops.runtime.controller import Controller
+from imageops.tools import push
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One mistake that somebody could make."""
+    """One mistake."""
 
     name: str
     meaning: str
-    make: Callable[[], None]
+    plant: Callable[[], None]
 
 
 def plant(name: str) -> None:
     """Make the mistake in this process."""
-    next(defect for defect in DEFECTS if defect.name == name).make()
+    next(defect for defect in DEFECTS if defect.name == name).plant()
 
 
-def _forget_the_uid() -> None:
-    async def write(self: StatusWriter, key: object, status: object, resource_version: str | None) -> None:
-        patch = self._api.patch
+def _without_test_of(path: str) -> Callable[[], None]:
+    def make() -> None:
+        original = ApiServer.patch
 
-        async def without_test(path: str, operations: list[dict[str, object]]) -> dict[str, object]:
-            return await patch(path, [one for one in operations if one["path"] != "/metadata/uid"])
+        async def patch(self: ApiServer, target: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+            return await original(self, target, [one for one in operations if one["path"] != path])
 
-        object.__setattr__(self._api, "patch", without_test)
-        await original(self, key, status, resource_version)  # type: ignore[arg-type]
+        _put(ApiServer, "patch", patch)
 
-    original = StatusWriter._write
-    StatusWriter._write = write  # type: ignore[method-assign]
+    return make
+
+
+def _name_children_by_process() -> None:
+    original = Naming._name
+
+    def name(self: Naming, step: str, kind: str, attempt: int, salt: int) -> str:
+        return original(self, step, kind, attempt, salt + os.getpid())
+
+    _put(Naming, "_name", name)
+
+
+def _pass_every_checkpoint() -> None:
+    async def checkpoint(self: RunningAttempt, execution: object) -> None:
+        """Wait for nothing."""
+
+    _put(RunningAttempt, "checkpoint", checkpoint)
+
+
+def _keep_finalizers() -> None:
+    original = Controller._set_finalizer
+
+    async def set_finalizer(self: Controller, entry: objects.Entry, *, present: bool) -> None:
+        if present:
+            await original(self, entry, present=present)
+
+    _put(Controller, "_set_finalizer", set_finalizer)
+
+
+def _read_differently(change: Callable[[Any], Mapping[str, Any]]) -> Callable[[], None]:
+    def make() -> None:
+        original = objects.read_status
+
+        def read_status(kind: Any, wire: Mapping[str, Any]) -> Any:
+            status = original(kind, wire)
+            return status.model_copy(update=change(status))
+
+        _put(objects, "read_status", read_status)
+        _put(controller, "read_status", read_status)
+
+    return make
+
+
+def _log_passwords() -> None:
+    original = headers.auth_header
+
+    def auth_header(auth: Any) -> dict[str, str]:
+        if auth is not None:
+            logging.getLogger("imageops.engine").info("calling as %s with %s", auth.username, auth.password)
+        return original(auth)
+
+    _put(docker_engine, "auth_header", auth_header)
+
+
+def _reconcile_what_is_stalled() -> None:
+    conditions._MATRIX[State.FAILED] = (FALSE, FALSE, TRUE, TRUE)
+
+
+def _leave_interrupted_attempts_open() -> None:
+    def close_interrupted(self: OperationTurn) -> None:
+        """Close nothing."""
+
+    _put(OperationTurn, "close_interrupted", close_interrupted)
+
+
+def _push_whatever_is_there() -> None:
+    original = existing.push_verdict
+
+    def verdict(*arguments: Any, **named: Any) -> Reason | None:
+        found = original(*arguments, **named)
+        return None if found is Reason.ALREADY_PUSHED else found
+
+    _put(push, "push_verdict", verdict)
+
+
+def _trust_old_views() -> None:
+    _put(objects, "supersedes", lambda stored, own: False)  # noqa: ARG005 - the place of another function
+
+
+def _disown_children() -> None:
+    original: Callable[..., Awaitable[dict[str, Any]]] = ApiServer.create
+
+    async def create(self: ApiServer, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = {name: value for name, value in body["metadata"].items() if name != "ownerReferences"}
+        return await original(self, path, {**body, "metadata": metadata})
+
+    _put(ApiServer, "create", create)
+
+
+def _put(place: Any, name: str, mistake: Any) -> None:
+    setattr(place, name, mistake)
 
 
 DEFECTS: tuple[Defect, ...] = (
-    Defect("uid-not-tested", "A status is written without a test of the object's uid.", _forget_the_uid),
+    Defect("uid-not-tested", "A status is written without a test of the uid.", _without_test_of("/metadata/uid")),
+    Defect(
+        "version-not-tested",
+        "A status is written without a test of the version.",
+        _without_test_of("/metadata/resourceVersion"),
+    ),
+    Defect(
+        "child-named-by-process", "Another process gives a step's operation another name.", _name_children_by_process
+    ),
+    Defect("replaced-before-commit", "A target is replaced before its attempt is stored.", _pass_every_checkpoint),
+    Defect("finalizer-kept", "The finalizer is not taken away.", _keep_finalizers),
+    Defect(
+        "failures-forgotten",
+        "A new process counts failed attempts from 0.",
+        _read_differently(lambda status: {"failed_attempts": 0} if hasattr(status, "failed_attempts") else {}),
+    ),
+    Defect("password-logged", "The log tells the password of a call.", _log_passwords),
+    Defect("stalled-and-reconciling", "What failed for good is said to go on as well.", _reconcile_what_is_stalled),
+    Defect(
+        "interrupted-left-open", "An attempt of a killed process is never closed.", _leave_interrupted_attempts_open
+    ),
+    Defect("pushed-not-recognised", "What the registry has already is pushed again.", _push_whatever_is_there),
+    Defect(
+        "run-again-at-start",
+        "A new process runs again what has ended.",
+        _read_differently(lambda status: {"observed_spec_hash": "v1:0.0"} if status.completion_time else {}),
+    ),
+    Defect("old-view-trusted", "A status that is ahead of the process's own is overwritten.", _trust_old_views),
+    Defect("child-disowned", "A Session's operations have no owner.", _disown_children),
 )

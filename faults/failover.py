@@ -69,7 +69,7 @@ def _plan(number: int, what: str, take_away: TakeAway, part: tuple[int, int]) ->
 
 CLASS = PlanClass(
     "failover",
-    8001,
+    10001,
     "Of two operators that share a Lease the one that leads is killed or stopped in mid-push, and the other goes on.",
     plans,
     alone=True,

@@ -7,6 +7,7 @@ kills it at least once, and nine tenths of a start from nothing would be imports
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import random
@@ -19,7 +20,10 @@ from pathlib import Path
 from faults import defects
 from imageops.cli.main import main as run_command
 
+_ROOT = Path(__file__).parents[1]
 _ENDED = 1
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent ends."""
 
 
 def serve() -> None:
@@ -39,6 +43,7 @@ def _become(environment: Mapping[str, str], log: Path, defect: str | None) -> No
     """Go on as the operator, and end with it."""
     status = _ENDED
     try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # none outlives the one who would end it
         for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -98,7 +103,12 @@ class Launcher:
         """Start it."""
         return cls(
             await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "faults.launcher", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+                sys.executable,
+                "-m",
+                "faults.launcher",
+                cwd=_ROOT,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
             )
         )
 

@@ -62,7 +62,7 @@ def plans(_: Reference) -> Sequence[Plan]:
 
 CLASS = PlanClass(
     "liveness",
-    9001,
+    11001,
     "The API server falls silent for so long that every watch is dead, and speaks again.",
     plans,
     alone=True,

@@ -61,6 +61,16 @@ class Objects:
                     return body
                 await self._changed.wait()
 
+    async def either(self, name: str, holds: Callable[[Body | None], bool]) -> Body | None:
+        """Return the object as soon as something holds for a state of it; one of the states is that it is not there."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: holds(self._now.get(name)))
+            return self._now.get(name)
+
+    def newest(self) -> list[Body]:
+        """Return the newest states of all objects that there are."""
+        return [body for body in self._now.values() if body is not None]
+
     async def until_gone(self, name: str) -> None:
         """Return when the object, which was there, is not any more."""
         async with self._changed:

@@ -26,6 +26,10 @@ class Verdict:
     seconds: float = 0.0
     measured: str = ""
     """A figure that people want to know, in a sentence."""
+    operations: int = 0
+    """Requests of its own that were judged one by one; 0 where the workload is judged as a whole."""
+    covered: frozenset[str] = frozenset()
+    """What it touched of all that its class has to cover."""
 
     @property
     def passed(self) -> bool:
@@ -61,8 +65,12 @@ class PlanClass:
     meaning: str
     """A sentence for the report."""
     make: Callable[[Reference], Sequence[Plan]]
+    covers: Callable[[], frozenset[str]] = frozenset
+    """What its plans have to touch, all of them together."""
     alone: bool = False
     """Whether a plan disturbs parts that other worlds use too, so that nothing may run beside it."""
+    sampled: bool = True
+    """Whether samples have plans of it; those that take long have tests of their own with a part of them."""
 
 
 @dataclass(frozen=True, slots=True)

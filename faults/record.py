@@ -65,6 +65,11 @@ class Call:
         return self.place != "api" or self.method in _MUTATING
 
     @property
+    def watches(self) -> bool:
+        """Whether it is a watch that has begun."""
+        return self.place == "api" and "watch=" in self.target and self.status is not None
+
+    @property
     def asks_for_state(self) -> bool:
         """Whether it asks a daemon how it is, which is done at any time."""
         return self.label in _STATE

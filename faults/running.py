@@ -11,6 +11,7 @@ from pathlib import Path
 from devcluster.env import Environment
 from faults.launcher import Launcher
 from faults.plans import Plan, PlanClass, Verdict
+from faults.site import Sites
 from faults.world import World
 
 Told = Callable[[PlanClass, Plan, Verdict], None]
@@ -23,7 +24,9 @@ async def worlds(cluster: Environment, count: int) -> AsyncIterator[list[World]]
     launcher = await Launcher.start()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(launcher.close)
-        opened = [await stack.enter_async_context(World.opened(cluster, launcher)) for _ in range(count)]
+        sites = Sites(cluster)
+        stack.callback(sites.close)
+        opened = [await stack.enter_async_context(World.opened(cluster, launcher, sites)) for _ in range(count)]
         await asyncio.gather(*(world.prepare() for world in opened))
         yield opened
 
@@ -62,7 +65,7 @@ def _keep(world: World, plan: Plan) -> None:
     record = world.last
     if record is None:
         return
-    folder = Path(".dev/faults")
+    folder = Path(__file__).parents[1] / ".dev" / "faults"
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "struck": record.struck,

@@ -26,7 +26,7 @@ class Stale(Director):
         self._name = name
         self._depth = depth
         self._view: int | None = None
-        """The version that is shown; None before the successor's first list, and again when the server has caught up."""
+        """The version that is shown; None before the successor's first list."""
         self._over = asyncio.Event()
 
     async def after(self, call: Call) -> Answer | None:
@@ -49,7 +49,7 @@ class Stale(Director):
         view = self._shown()
         if name:
             return self._object(plural, name, view)
-        selector = {"labelSelector": part.partition("=")[2] for part in query.split("&") if part.startswith("label")}
+        selector = dict(part.split("=", 1) for part in query.split("&") if part.startswith("labelSelector="))
         collection = f"{GROUP_PATH}/namespaces/{self.hands.namespace}/{plural}"
         return await self.hands.ask(collection, resourceVersion=str(view), resourceVersionMatch="Exact", **selector)
 
@@ -78,9 +78,9 @@ class Stale(Director):
 
 
 def plans(reference: Reference) -> Sequence[Plan]:
-    """Two plans for each write of an object, the depths in turn."""
+    """Give each write of an object one plan, the depths in turn."""
     writes = [name for name in reference.requests if name.startswith("api ") and " events " not in name]
-    points = [(name, _DEPTHS[(place + turn) % len(_DEPTHS)]) for place, name in enumerate(writes) for turn in (0, 2)]
+    points = [(name, _DEPTHS[place % len(_DEPTHS)]) for place, name in enumerate(writes)]
     return [
         WorkloadPlan(CLASS.first + place, f"killed after {name}, then {depth} behind", partial(Stale, name, depth))
         for place, (name, depth) in enumerate(points)
@@ -90,6 +90,6 @@ def plans(reference: Reference) -> Sequence[Plan]:
 CLASS = PlanClass(
     "stale",
     2001,
-    "The operator is killed after a write, and its successor is shown lists, objects and watches of an earlier version.",
+    "The operator is killed after a write, and its successor is shown lists, objects and watches of the past.",
     plans,
 )

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from faults.record import Body, Names, Record
@@ -72,6 +73,7 @@ def _object(body: Body, names: Names, *, recognises: bool) -> Body:
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     found = {
         "phase": status.get("phase"),
+        "has failed": bool(status.get("failedAttempts")),
         "reason": (conditions.get("Ready") or {}).get("reason"),
         "conditions": {kind: one["status"] for kind, one in conditions.items()},
         "observed": status.get("observedGeneration") == metadata.get("generation"),
@@ -100,7 +102,6 @@ def _object(body: Body, names: Names, *, recognises: bool) -> Body:
 
 _KEPT = (
     "run",
-    "failedAttempts",
     "reference",
     "sourceReference",
     "image",
@@ -119,8 +120,10 @@ _KEPT = (
 
 
 def _history(entries: Iterable[Body]) -> list[list[Any]]:
+    """Return the attempts that were counted; how often the same failure came depends on when the registry is mended."""
     counted = (entry for entry in entries if entry.get("outcome") != INTERRUPTED)
-    return [[entry.get(key) for key in ("run", "trigger", "outcome", "reason")] for entry in counted]
+    told = ([entry.get(key) for key in ("run", "trigger", "outcome", "reason")] for entry in counted)
+    return [entry for entry, _ in groupby(told)]
 
 
 def _named(value: Any, names: Names) -> Any:

@@ -24,17 +24,18 @@ from faults import workload
 from faults.api_proxy import ApiProxy
 from faults.director import Answer, Director
 from faults.launcher import Launcher, OperatorProcess
-from faults.objects import Objects
+from faults.objects import KINDS, Objects
 from faults.proxy import DaemonProxy, Proxy, whole
 from faults.record import Left, Names, Record
+from faults.site import Sites
 from faults.stage import Stage, Ways
 from faults.summary import Clean
 from faults.upstream import Upstream
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 REST_SECONDS = 0.4
 """Without a request of the operator this long, nothing more is on its way."""
-_REST_LIMIT_SECONDS = 20.0
+_REST_LIMIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _NO_CREDENTIAL = {"token": "none"}
 """What the operator has: the proxy puts the operator's own in its place."""
@@ -47,6 +48,7 @@ class World:
     cluster: Environment
     admin: Upstream
     launcher: Launcher
+    sites: Sites
     api: ApiProxy
     daemons: dict[str, DaemonProxy]
     ways: Ways
@@ -60,7 +62,7 @@ class World:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, cluster: Environment, launcher: Launcher) -> AsyncIterator[World]:
+    async def opened(cls, cluster: Environment, launcher: Launcher, sites: Sites) -> AsyncIterator[World]:
         """Put the proxies up."""
         folder = Path(tempfile.mkdtemp(prefix="faults-"))
         api = ApiProxy(Upstream.api(cluster.kubeconfig_operator))
@@ -82,7 +84,7 @@ class World:
         for proxy in daemons.values():
             await stages.pull_bases(proxy.upstream, bases)
         try:
-            yield cls(cluster, admin, launcher, api, daemons, ways, folder, environment, stages.digests(bases))
+            yield cls(cluster, admin, launcher, sites, api, daemons, ways, folder, environment, stages.digests(bases))
         finally:
             await api.close()
             for proxy in daemons.values():
@@ -110,7 +112,9 @@ class World:
         token = secrets.token_hex(4)
         password = secrets.token_hex(12)
         names = self._names(token)
-        record = Record(Names(names), secrets=(password, self.cluster.registry_auth_password))
+        pairs = [f"{self.cluster.registry_auth_user}:{one}" for one in (password, self.cluster.registry_auth_password)]
+        hidden = [text for pair in pairs for text in (pair.partition(":")[2], base64.b64encode(pair.encode()).decode())]
+        record = Record(Names(names), secrets=tuple(hidden))
         self.last = record
         stage = Stage(self.cluster, self.ways, token, names)
         objects = Objects(self.admin, f"faults-{token}", record)
@@ -192,7 +196,7 @@ class Trial:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep an operator running while the block runs; it is ready when the block begins."""
+        """Keep an operator running while the block runs; it is ready and watches all kinds when the block begins."""
         self.director.hands = self
         self.world.api.namespace = self.namespace
         for proxy in self.world.proxies():
@@ -200,6 +204,7 @@ class Trial:
         keeping = asyncio.create_task(self._keep())
         try:
             await self._ready()
+            await self._watching()
             yield
         finally:
             keeping.cancel()
@@ -247,6 +252,12 @@ class Trial:
     async def _ready(self) -> None:
         async with asyncio.timeout(READY_SECONDS):
             while not await self._is_ready():  # noqa: ASYNC110 - another process is asked
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _watching(self) -> None:
+        """Return when all watches have begun: kopf calls itself ready before."""
+        async with asyncio.timeout(READY_SECONDS):
+            while len({call.label for call in self.record.calls if call.watches}) < len(KINDS):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _is_ready(self) -> bool:

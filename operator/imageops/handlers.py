@@ -12,6 +12,7 @@ import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
+from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED, Answered, Drain, Observe
 from imageops.telemetry import watches
 
@@ -132,6 +133,7 @@ def settings() -> kopf.OperatorSettings:
     result.watching.chunk_size = 500
     result.watching.server_timeout = watches.SERVER_SECONDS
     result.watching.client_timeout = watches.CLIENT_SECONDS
+    result.networking.error_backoffs = Pauses()
     result.process.ultimate_exiting_timeout = 30.0
     return result
 

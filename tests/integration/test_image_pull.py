@@ -249,6 +249,8 @@ def test_all_brings_every_child_of_an_index(
     assert reason(body) == "Pulled"
     assert body["status"]["image"]["digest"] == image.digest
     assert set(BOTH) <= set(body["status"]["image"]["platforms"])
+    progress = body["status"]["progress"]
+    assert (progress["percent"], progress["layersDone"]) == (100, progress["layersTotal"])
     assert containerd.daemon.manifests(image.reference) == {child.digest: True for child in image.manifests}
 
 
@@ -318,3 +320,18 @@ def test_an_edited_image_after_the_end_is_a_new_run(
     status = objects.wait_finished(IMAGE_PULL, "app")["status"]
     assert (status["reference"], status["observedGeneration"], status["run"]) == (second.reference, 2, 2)
     assert status["image"]["digest"] == second.digest
+
+
+@pytest.mark.feature("pull.platform", "pull.deletion-policy")
+def test_a_pull_of_one_platform_takes_its_tag_along(
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+) -> None:
+    """DeletionPolicy Delete removes the reference to an index of which one platform was pulled."""
+    image = make_image(platforms=BOTH)
+    fields = {"platforms": ["linux/arm64"], "deletionPolicy": "Delete"}
+    objects.run(IMAGE_PULL, "app", {"image": image.reference, "daemonName": engine.name, **fields})
+    objects.delete(IMAGE_PULL, "app")
+    objects.wait_gone(IMAGE_PULL, "app")
+    assert engine.daemon.inspect(image.reference) is None

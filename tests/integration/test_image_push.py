@@ -321,6 +321,32 @@ def test_all_pushes_the_whole_index_or_nothing(
 
 
 @pytest.mark.feature("push.platform")
+def test_of_several_platforms_of_an_incomplete_index_one_has_to_be_named(
+    objects: Objects,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+    cluster: Environment,
+) -> None:
+    """Without a platform nothing is pushed, unless the daemon's own is there: then that one and no other."""
+    image = make_image(platforms=["linux/amd64", "linux/arm64", "linux/s390x", "linux/ppc64le"])
+    own, *others = image.manifests
+    for number, one in enumerate(others[:2]):
+        spec = {"image": image.reference, "daemonName": containerd.name, "platforms": [one.platform]}
+        assert reason(objects.run(IMAGE_PULL, f"pull-{number}", spec)) == "Pulled"
+    target = target_of(cluster, image)
+    containerd.daemon.tag(image.reference, target)
+    spec = {"image": target, "daemonName": containerd.name}
+    body = objects.run(IMAGE_PUSH, "unnamed", spec)
+    assert (reason(body), body["status"]["attempts"], served(cluster, image)) == ("PlatformNotFound", 1, None)
+    body = objects.run(IMAGE_PUSH, "named", {**spec, "platforms": [others[1].platform]})
+    assert (reason(body), served(cluster, image)) == ("Pushed", others[1].digest)
+    objects.run(IMAGE_PULL, "own", {"image": image.reference, "daemonName": containerd.name})
+    body = objects.run(IMAGE_PUSH, "own", {**spec, "ifExists": "Replace"})
+    assert (reason(body), served(cluster, image)) == ("Pushed", own.digest)
+    assert body["status"]["image"]["platforms"] == [own.platform]
+
+
+@pytest.mark.feature("push.platform")
 def test_a_graphdriver_pushes_no_single_platform(
     objects: Objects,
     graphdriver: EngineUnderTest,

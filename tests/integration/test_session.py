@@ -315,20 +315,3 @@ def test_a_name_that_a_stranger_holds_is_avoided(
     assert reason(body) == "Completed"
     assert body["status"]["steps"][1]["operationRef"]["name"] != name
     assert objects.get(IMAGE_PULL, name)["metadata"]["uid"] == stranger["metadata"]["uid"]
-
-
-def test_what_is_not_obeyed_is_refused_and_not_ignored(
-    objects: Objects,
-    containerd: EngineUnderTest,
-    make_image: MakeImage,
-    cluster: Environment,
-) -> None:
-    """A promotion of one platform, which this version does not offer, ends NotSupported with no child."""
-    image = make_image(platforms=BOTH)
-    step = promotion(image, target_of(cluster, image), platforms=["linux/amd64"])
-    body = objects.run(SESSION, "release", {"daemonName": containerd.name, "steps": [step]})
-    assert reason(body) == "NotSupported"
-    stalled = condition(body, "Stalled")
-    assert stalled is not None
-    assert "promote.platforms" in stalled["message"]
-    assert children(objects, "release") == []

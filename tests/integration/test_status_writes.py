@@ -143,9 +143,9 @@ def key_of(kind: Kind, body: Body) -> ObjectKey:
     return ObjectKey(kind, metadata["namespace"], metadata["name"], metadata["uid"])
 
 
-async def reported(writer: StatusWriter, key: ObjectKey, status: StatusModel) -> None:
-    """Report a status, and return when that has come to its end."""
-    writer.report(key, status)
+async def reported(writer: StatusWriter, key: ObjectKey, status: StatusModel, version: str) -> None:
+    """Report a status decided on a version, and return when that has come to its end."""
+    writer.report(key, status, basis=lambda: version, stale=lambda: None)
     reporter = writer._lanes[key.uid].reporter
     assert reporter is not None
     await reporter
@@ -170,7 +170,7 @@ async def test_a_status_for_a_deleted_object_is_not_written_onto_its_successor(
                 version = body["metadata"]["resourceVersion"]
                 with pytest.raises(StaleError):
                     await writer.commit(key_of(kind, former), OperationStatus(run=7), basis=lambda: version)  # noqa: B023
-            await reported(writer, key_of(kind, former), OperationStatus(run=7))
+                await reported(writer, key_of(kind, former), OperationStatus(run=7), version)
             assert stage.objects.get(kind, "anew") == anew
     finally:
         operator.start()
@@ -184,7 +184,7 @@ async def test_a_stale_status_is_not_written_over_a_newer(
     operator: OperatorProcess,
     writer: StatusWriter,
 ) -> None:
-    """A commit that was decided on an older version of the object is refused, whatever changed meanwhile."""
+    """What was decided on an older version of the object is refused, whatever changed meanwhile; a report too."""
     stage.create(IMAGE_TAG, "stale", Course.SUCCEEDS)
     older = stage.wait(IMAGE_TAG, "stale", State.SUCCEEDED)
     stage.objects.ask_again(IMAGE_TAG, "stale", "newer")
@@ -197,6 +197,8 @@ async def test_a_stale_status_is_not_written_over_a_newer(
                 OperationStatus.model_validate(older["status"]),
                 basis=lambda: older["metadata"]["resourceVersion"],
             )
+        status = OperationStatus.model_validate(older["status"])
+        await reported(writer, key_of(IMAGE_TAG, older), status, older["metadata"]["resourceVersion"])
         assert stage.objects.get(IMAGE_TAG, "stale") == newer
     finally:
         operator.start()

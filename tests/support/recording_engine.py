@@ -63,8 +63,28 @@ class RecordingEngine:
     async def inspect(self, reference: str, *, platform: str | None = None) -> LocalImage | None:
         """Look up by reference or id."""
         self._called("inspect", reference)
+        return self._found(reference, platform)
+
+    def _found(self, reference: str, platform: str | None) -> LocalImage | None:
         image = self.images.get(reference) or next((one for one in self.images.values() if one.id == reference), None)
-        return image if image is None or platform is None else replace(image, platform=platform)
+        if image is None or platform is None:
+            return image
+        if image.descriptor_media_type == INDEX and reference in self.children:
+            return self._child(image, self.children[reference], platform)
+        return replace(image, platform=platform)
+
+    def _child(self, index: LocalImage, children: tuple[LocalManifest, ...], platform: str) -> LocalImage | None:
+        """Return the image of one platform, without its platform where its content is absent, as Engine 29 does."""
+        child = next((child for child in children if child.platform == platform), None)
+        if child is None:
+            return None
+        return replace(
+            index,
+            id=child.digest,
+            platform=platform if child.available else None,
+            descriptor_digest=child.digest,
+            descriptor_media_type=MANIFEST,
+        )
 
     async def manifests(self, reference: str) -> tuple[LocalManifest, ...]:
         """List the children of an index."""
@@ -94,7 +114,8 @@ class RecordingEngine:
         remote = self.registry.get(str(reference))
         digest = remote.digest if remote is not None else reference.digest or DIGEST
         if remote is not None:
-            known = self.images.get(str(reference), local(reference, digest=digest))
+            image_id = digest if self.store is ImageStore.CONTAINERD else IMAGE_ID
+            known = self.images.get(str(reference), local(reference, digest=digest, image_id=image_id))
             self.images[str(reference)] = replace(known, repo_digests=(f"{reference.name}@{digest}",))
         for parent, kids in self.children.items():
             self.children[parent] = tuple(replace(kid, available=kid.available or kid.digest == digest) for kid in kids)
@@ -114,7 +135,8 @@ class RecordingEngine:
         if self.gate is not None:
             await self.gate.wait()
         sink(LayerRecord("layer", LayerState.UPLOADED))
-        digest = self.images[str(reference)].descriptor_digest or DIGEST
+        image = self._found(str(reference), platform)
+        digest = image.descriptor_digest if image is not None and image.descriptor_digest is not None else DIGEST
         self.registry[str(reference)] = remote(digest)
         self._finish("push")
         return PushReceipt(digest, None, pushed_manifest_instead_of_index=False)

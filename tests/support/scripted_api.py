@@ -114,11 +114,15 @@ class ScriptedApi:
                 target[key] = operation["value"]
         return self.put(place, body)
 
-    async def delete(self, path: str, *, uid: str) -> None:
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete an object."""
         await self._called("DELETE", path, uid)
         known = self.objects.get(path)
-        if known is not None and known["metadata"]["uid"] == uid:
+        if (
+            known is not None
+            and known["metadata"]["uid"] == uid
+            and resource_version in {None, known["metadata"]["resourceVersion"]}
+        ):
             del self.objects[path]
             self.watch("DELETED", known)
 

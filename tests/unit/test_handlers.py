@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from imageops import handlers
 from imageops.api.kinds import IMAGE_PULL, Kind
+from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED
 
 LINES_MAX = 150
@@ -112,3 +114,12 @@ def test_kopf_keeps_nothing_on_objects_and_posts_nothing() -> None:
     progress.touch(body=body, patch=patch, value="now")
     assert progress.clear(essence=kopf.BodyEssence()) == {}
     assert dict(patch) == {}
+
+
+def test_a_watch_is_tried_for_ever_every_few_seconds() -> None:
+    """Every request begins anew with short pauses."""
+    pauses = handlers.settings().networking.error_backoffs
+    assert isinstance(pauses, Pauses)
+    for _ in range(2):
+        first = list(islice(pauses, 1000))
+        assert (first[0], max(first)) == (1.0, 5.0)

@@ -66,6 +66,8 @@ def normalised_host(server: str) -> str:
     except ValueError:
         return ""
     host = parts.netloc.rpartition("@")[2].lower()
+    if " " in host or not host.isprintable():
+        return ""
     return HUB if host in _HUB_NAMES else host
 
 

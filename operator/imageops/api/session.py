@@ -99,16 +99,17 @@ class PromoteAction(SpecModel):
     """Secret of the same namespace with the target registry's credentials. Absent: the Session's credentials."""
 
     platforms: Platforms = ()
-    """One entry: os/architecture[/variant], or All for the whole index. Absent: All on a daemon with the containerd
-    image store, else the daemon's own platform."""
+    """One entry: os/architecture[/variant] promotes that platform's manifest alone, without its attestations, and All
+    the whole index. Absent: All on a daemon with the containerd image store, else the daemon's own platform."""
 
     if_exists: Literal[IfExists.FAIL, IfExists.REPLACE] = IfExists.FAIL
     """What to do when the target exists in its registry with other content: Fail ends TagConflict, Replace moves the
     tag. Default: Fail."""
 
     digest_policy: DigestPolicy = DigestPolicy.REQUIRE
-    """Require: success means the same digest on both sides, and a daemon that cannot keep it ends EngineUnsupported
-    before anything is pushed. Report: go on, and state it in status.evidence. Default: Require."""
+    """Require: success means the same digest on both sides, of one platform that of its own manifest, and a daemon
+    that cannot keep it ends EngineUnsupported before anything is pushed. Report: go on, and state it in
+    status.evidence. Default: Require."""
 
     local_images: LocalImages = LocalImages.RETAIN
     """What becomes of the images on the daemon after success: Retain keeps them, Delete removes those that no other

@@ -173,7 +173,8 @@ class Evidence(StatusModel):
     """Image id on the daemon."""
 
     source_digest: Digest | None = None
-    """Digest that the source registry states. Absent: unknown."""
+    """Digest that the source registry states: where the containerd image store holds one platform of an index, that
+    of the platform's own manifest, else that of what the reference names. Absent: unknown."""
 
     target_digest: Digest | None = None
     """Digest that the target registry states. Absent: unknown."""

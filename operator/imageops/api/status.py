@@ -146,10 +146,11 @@ class ImageStatus(StatusModel):
     """State what was found about the image, by inspect or from the registry; unknown values are absent."""
 
     id: Digest | None = None
-    """Image id on the daemon."""
+    """Image id on the daemon; where one platform of an index was pulled, the containerd image store gives it an id of
+    its own: the digest of its manifest."""
 
     digest: Digest | None = None
-    """Digest of the manifest or index in the registry."""
+    """Digest in the registry of the manifest or index that the reference names."""
 
     size_bytes: Count | None = None
     """Size on the daemon in bytes, as its image store counts."""

@@ -160,14 +160,17 @@ class ApiServer:
         """
         return await self._request("PATCH", path, body=operations, content_type=JSON_PATCH)
 
-    async def delete(self, path: str, *, uid: str) -> None:
+    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete the object with this uid; one that is gone, or has another uid, is left.
+
+        With `resource_version` one that has been changed since is left too.
 
         Raises:
             ApiError: If the deletion is refused, or no answer came.
 
         """
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        version = {} if resource_version is None else {"resourceVersion": resource_version}
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid, **version}}
         try:
             await self._request("DELETE", path, body=body)
         except ApiError as error:

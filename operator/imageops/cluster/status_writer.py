@@ -1,20 +1,20 @@
 """Write whole statuses, in order for each object, and never onto another object.
 
 Every write is a JSON patch that tests the uid, so a status meant for a deleted object cannot land on its successor of
-the same name (a merge patch would). Two verbs: `commit` is awaited, tests the resourceVersion too and tries again until
-the API server answers; `report` is for progress: one write in flight an object, the newest wins, at most one in
-two seconds, all objects together within one budget.
+the same name (a merge patch would), and the resourceVersion, so that none decided on an old view stands over a newer.
+Two verbs: `commit` is awaited and tries again until the API server answers; `report` is for progress: one write in
+flight an object, the newest wins, at most one in two seconds, all objects together within one budget.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imageops.api.base import StatusModel
+from imageops.api.base import StatusModel, to_wire
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import ObjectKey
 
@@ -25,6 +25,8 @@ REPORT_PERIOD_SECONDS = 2.0
 REPORTS_PER_SECOND = 50.0
 """Progress writes of all objects together; ends and refusals are not held back."""
 _REPORT_BURST = 50.0
+_UNANSWERED = 8
+"""Statuses kept of those that were sent without an answer."""
 _RETRY_BASE_SECONDS = 0.1
 _RETRY_LIMIT_SECONDS = 5.0
 
@@ -59,26 +61,43 @@ class _Budget:
         return max(0.0, -self.tokens / REPORTS_PER_SECOND)
 
 
+Basis = Callable[[], str | None]
+"""Gives the resourceVersion that a status was decided on, or None if the decision is void by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A status that waits to be written."""
+
+    status: StatusModel
+    basis: Basis
+    stale: Callable[[], None]
+
+
 @dataclass(slots=True)
 class _Lane:
     """The writes of one object."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    latest: StatusModel | None = None
+    latest: _Report | None = None
+    commits: int = 0
+    """How many were begun: no report from before one is written after it."""
+    unanswered: list[StatusModel] = field(default_factory=list)
+    """Statuses that were sent, and may or may not have been stored; the newest last."""
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
     at_rest: bool = False
     """Whether the lane is to be dropped when its reporter ends."""
 
-    def take(self) -> StatusModel | None:
+    def take(self) -> _Report | None:
         """Return the newest report, which a commit may have dropped meanwhile."""
-        status, self.latest = self.latest, None
-        return status
+        report, self.latest = self.latest, None
+        return report
 
-    def put_back(self, status: StatusModel) -> None:
-        """Keep a report that was not stored, unless a newer one has come."""
-        if self.latest is None:
-            self.latest = status
+    def put_back(self, report: _Report, *, commits: int) -> None:
+        """Keep a report that was not stored, unless something newer has come since there were so many commits."""
+        if self.latest is None and self.commits == commits:
+            self.latest = report
 
 
 class StatusWriter:
@@ -99,14 +118,13 @@ class StatusWriter:
         self._lanes: dict[str, _Lane] = {}
         self._budget = _Budget()
 
-    async def commit(self, key: ObjectKey, status: StatusModel, *, basis: Callable[[], str | None]) -> None:
+    async def commit(self, key: ObjectKey, status: StatusModel, *, basis: Basis) -> None:
         """Write a status that later steps depend on; return when it is stored.
 
         Args:
             key: The object.
             status: The whole status.
-            basis: Returns the resourceVersion that the status was decided on, or None if the decision is void by now;
-                asked just before the write, as a report of our own may still be on its way.
+            basis: Asked just before the write, as a report of our own may still be on its way.
 
         Raises:
             StaleError: The object is not what the decision was about.
@@ -116,6 +134,7 @@ class StatusWriter:
         """
         lane = self._lanes.setdefault(key.uid, _Lane())
         lane.latest = None
+        lane.commits += 1
         async with lane.lock:
             failures = 0
             while True:
@@ -123,7 +142,7 @@ class StatusWriter:
                 if resource_version is None:
                     raise StaleError(str(key))
                 try:
-                    await self._write(key, status, resource_version)
+                    await self._write(key, lane, status, resource_version)
                 except ApiError as error:
                     if not error.transient:
                         raise self._final(key, error) from error
@@ -133,12 +152,31 @@ class StatusWriter:
                 else:
                     return
 
-    def report(self, key: ObjectKey, status: StatusModel) -> None:
-        """Write a status soon; a newer report takes its place, a commit drops it."""
+    def report(self, key: ObjectKey, status: StatusModel, *, basis: Basis, stale: Callable[[], None]) -> None:
+        """Write a status soon; a newer report takes its place, a commit drops it.
+
+        Args:
+            key: The object.
+            status: The whole status.
+            basis: Asked just before the write.
+            stale: Called if the object is not what the decision was about.
+
+        """
         lane = self._lanes.setdefault(key.uid, _Lane())
-        lane.latest, lane.at_rest = status, False
+        lane.latest, lane.at_rest = _Report(status, basis, stale), False
         if lane.reporter is None:
             lane.reporter = asyncio.create_task(self._report(key, lane), name=f"report {key}")
+
+    def drop(self, uid: str) -> None:
+        """Drop what waits to be reported of an object."""
+        lane = self._lanes.get(uid)
+        if lane is not None:
+            lane.latest = None
+
+    def has_sent(self, uid: str, wire: Mapping[str, Any]) -> bool:
+        """Tell whether a status that an object was found with may be one that was sent and not answered."""
+        lane = self._lanes.get(uid)
+        return lane is not None and any(to_wire(status) == wire for status in lane.unanswered)
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
@@ -162,15 +200,18 @@ class StatusWriter:
                 await _pause(max(pause, _retry_delay(failures)))
                 await _pause(self._budget.wait())
                 async with lane.lock:
-                    status = lane.take()
-                    if status is None:
-                        return
+                    report, commits = lane.take(), lane.commits
+                    resource_version = report.basis() if report is not None else None
+                    if report is None or resource_version is None:
+                        continue
                     try:
-                        await self._write(key, status, None)
+                        await self._write(key, lane, report.status, resource_version)
                         failures = 0
                     except ApiError as error:
                         if error.transient:
-                            lane.put_back(status)
+                            lane.put_back(report, commits=commits)
+                        elif error.stale:
+                            report.stale()
                         failures += 1
                         self._counted(key, "retried" if error.transient else "stale")
                     lane.last_report = time.monotonic()
@@ -182,12 +223,20 @@ class StatusWriter:
         if lane.at_rest and lane.reporter is None and not lane.lock.locked() and self._lanes.get(uid) is lane:
             del self._lanes[uid]
 
-    async def _write(self, key: ObjectKey, status: StatusModel, resource_version: str | None) -> None:
-        operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": key.uid}]
-        if resource_version is not None:
-            operations.append({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version})
-        operations.append({"op": "add", "path": "/status", "value": status})
-        stored = await self._api.patch(f"{key.path}/status", operations)
+    async def _write(self, key: ObjectKey, lane: _Lane, status: StatusModel, resource_version: str) -> None:
+        operations: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/uid", "value": key.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
+        try:
+            stored = await self._api.patch(f"{key.path}/status", operations)
+        except ApiError as error:
+            if not error.transient:
+                lane.unanswered.pop()
+            raise
+        lane.unanswered = []
         self._counted(key, "ok")
         self._written(key, status, stored)
 

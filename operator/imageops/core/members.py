@@ -26,6 +26,8 @@ from imageops.api.session_status import (
 from imageops.api.status import HistoryEntry, ObjectReference, OperationStatus, Outcome, Phase
 
 _ORDER = PULL, TAG, PUSH = "ImagePull", "ImageTag", "ImagePush"
+CONTAINERD = "containerd"
+"""The image store, as `status.daemon.imageStore` says it, that keeps digests and whole indexes."""
 _P95 = 0.95
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -142,20 +144,20 @@ def evidence(members: Sequence[Member]) -> tuple[Evidence, ...]:
 
 
 def _evidence(push: Member, members: Sequence[Member]) -> Evidence:
-    """State what is known of one push: its source is the pull that brought the very same image, if one did."""
+    """State what is known of one push: its source is the pull that brought the very same image, if one did.
+
+    Of several the newest, but before others one whose very digest arrived: each platform of an index has a pull.
+    """
     image = push.status.image
     image_id = image.id if image is not None else None
-    pulls = [
-        one
-        for one in members
-        if one.kind == PULL
-        and one.status.phase == Phase.SUCCEEDED
-        and one.status.image is not None
-        and one.status.image.id == image_id
-    ]
-    pull = max(pulls, key=lambda one: (one.status.completion_time or _NEVER, one.name), default=None)
-    source = pull.status.image.digest if pull is not None and pull.status.image is not None else None
     target = image.digest if image is not None else None
+    pulls = [one for one in members if one.kind == PULL and one.status.phase == Phase.SUCCEEDED]
+    pull = max(
+        (one for one in pulls if image_id is not None and image_id in _ids_of(one.status)),
+        key=lambda one: (_digest_of(one.status) == target, one.status.completion_time or _NEVER, one.name),
+        default=None,
+    )
+    source = _digest_of(pull.status) if pull is not None else None
     return Evidence(
         source=(pull or push).status.reference or "",
         target=push.status.reference or "",
@@ -165,6 +167,26 @@ def _evidence(push: Member, members: Sequence[Member]) -> Evidence:
         digest_preserved=source is not None and source == target,
         platforms=image.platforms if image is not None else (),
     )
+
+
+def _ids_of(pull: OperationStatus) -> tuple[str | None, ...]:
+    """Return the ids under which the daemon has what a pull brought.
+
+    The containerd store has one platform of an index under an id of its own, and under that of the index: its digest.
+    """
+    return (pull.image.id, pull.image.digest) if pull.image is not None else ()
+
+
+def _digest_of(pull: OperationStatus) -> str | None:
+    """Return the digest of exactly what a pull brought; of one platform that is not the index that the reference names.
+
+    On the containerd store it is the image id: for one platform the digest by which the index names its manifest.
+    """
+    image = pull.image
+    if image is None or image.digest is None:
+        return None
+    by_digest = pull.daemon is not None and pull.daemon.image_store == CONTAINERD
+    return image.id if by_digest else image.digest
 
 
 def _errors_of(one: Member) -> list[SessionError]:

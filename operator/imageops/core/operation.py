@@ -124,6 +124,8 @@ class _Turn(OperationTurn):
         self.begin_run(
             trigger,
             next_retry_time=None,
+            daemon=None,
+            auth=None,
             image=None,
             previous=afterlife.former_image(self.status) if trigger is Trigger.INTERVAL else None,
             progress=None,

@@ -11,17 +11,14 @@ from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import ImagePullPolicy, LocalReference
 from imageops.api.references import Reference, parse_image_id
 from imageops.api.session import LocalImages, PromoteAction, PullAction, PushAction, SessionSpec, Step, TagAction
-from imageops.api.status import ObjectReference, OperationStatus
-from imageops.core.members import PULL, PUSH, TAG
+from imageops.api.status import ImageStatus, ObjectReference, OperationStatus
+from imageops.core.members import CONTAINERD, PULL, PUSH, TAG
 
 _SESSION_NAME_PART = 40
 _STEP_NAME_PART = 12
 _HASH_DIGITS = 10
 _TRIES = 100
 """Tries of a step that are looked for by name."""
-
-CONTAINERD = "containerd"
-"""The image store, as `status.daemon.imageStore` says it, that keeps digests and whole indexes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +133,30 @@ def _promotion(
     former: Mapping[str, OperationStatus],
     image_store: str | None,
 ) -> dict[str, Any]:
-    platforms = list(action.platforms) or ([PLATFORM_ALL] if image_store == CONTAINERD else [])
+    whole_indexes = image_store == CONTAINERD
+    platforms = list(action.platforms) or ([PLATFORM_ALL] if whole_indexes else [])
     if kind == PULL:
         # Always: the digest of the evidence must be the registry's of now.
         fields = {"image": action.source, "platforms": platforms, "imagePullPolicy": ImagePullPolicy.ALWAYS.value}
         return fields | _secret(action.source_secret_ref)
     if kind == TAG:
-        # By id: another pull may move the source tag in between. Only a local tag moves; the registry's is guarded
-        # by the push.
-        image = former[PULL].image
-        source = image.id if image is not None and image.present and image.id is not None else action.source
+        # Only a local tag moves; the registry's is guarded by the push.
+        source = _pulled(former[PULL].image, whole_indexes=whole_indexes) or action.source
         return {"source": source, "target": action.target, "ifExists": "Replace"}
+    # A graph driver has no more than the one platform that was pulled, and cannot push by platform.
+    platforms = platforms if whole_indexes else []
     fields = {"image": action.target, "platforms": platforms, "ifExists": action.if_exists.value}
     return fields | _secret(action.target_secret_ref)
+
+
+def _pulled(image: ImageStatus | None, *, whole_indexes: bool) -> str | None:
+    """Return what names a pulled image whatever becomes of its tag, which another pull may move; None = nothing does.
+
+    Where whole indexes are kept that is the digest of the index: the daemon knows no image by the id of one platform.
+    """
+    if image is None or not image.present:
+        return None
+    return image.digest if whole_indexes else image.id
 
 
 def _secret(reference: LocalReference | None) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Refuse a spec before anything is tried: fields that are not obeyed, and daemons that nobody configured."""
+"""Refuse a spec before anything is tried: one that names a daemon that nobody configured."""
 
 from collections.abc import Collection, Iterator
 
 from imageops.api.errors import OperationError
-from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
@@ -17,12 +16,6 @@ def refusal(spec: OperationSpec | SessionSpec, *, daemons: Collection[str]) -> O
         daemons: The names of the configured daemons.
 
     """
-    ignored = next(_not_obeyed(spec), None)
-    if ignored is not None:
-        return OperationError(
-            Reason.NOT_SUPPORTED,
-            f"spec.{ignored} is not obeyed by this version, so nothing was done.",
-        )
     for name in _daemon_names(spec):
         if name not in daemons:
             return OperationError(
@@ -40,11 +33,3 @@ def _daemon_names(spec: OperationSpec | SessionSpec) -> Iterator[str]:
             for action in (step.pull, step.tag, step.push):
                 if action is not None and action.daemon_name is not None:
                     yield action.daemon_name
-
-
-def _not_obeyed(spec: OperationSpec | SessionSpec) -> Iterator[str]:
-    if not isinstance(spec, SessionSpec):
-        return
-    for step in spec.steps:
-        if step.promote is not None and step.promote.platforms not in ((), (PLATFORM_ALL,)):
-            yield f"steps[{step.name}].promote.platforms"

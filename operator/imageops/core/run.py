@@ -38,6 +38,21 @@ def finished(status: RunStatus) -> bool:
     return status.completion_time is not None
 
 
+def supersedes(stored: RunStatus, own: RunStatus) -> bool:
+    """Tell whether a stored status that this process did not write makes its own void.
+
+    A process that starts on an old view decides on what a former one has long gone beyond. A status that is not behind
+    its own is that former one's; one that is, or is none, is somebody's tampering and does not undo a run.
+    """
+    return _place(stored) >= _place(own)
+
+
+def _place(status: RunStatus) -> tuple[int, bool, int, int]:
+    """Return how far an object has come in its life."""
+    failed, attempts = (getattr(status, name, 0) for name in ("failed_attempts", "attempts"))
+    return status.run, finished(status), failed, attempts
+
+
 def run_trigger(subject: Subject[Any], status: RunStatus) -> Trigger | None:
     """Say what starts a new run, if anything does.
 

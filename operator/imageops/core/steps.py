@@ -9,8 +9,8 @@ from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
 from imageops.api.session_status import Evidence, StepStatus
 from imageops.api.status import ObjectReference, Phase
 from imageops.core.effects import CreateChild
-from imageops.core.members import Member, evidence
-from imageops.core.plan import CONTAINERD, Naming, kinds_of, makes, needs, operation_spec
+from imageops.core.members import CONTAINERD, Member, evidence
+from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
 
 SKIPPED = Reason.SKIPPED.value
 """The phase of a step that was never started."""

@@ -1,19 +1,24 @@
 """Read the daemon's JSON answers into the protocol's values.
 
-A field that is missing or of another type counts as not said; only what an answer is useless without is an error.
+A field that is missing, of another type or beyond all reason counts as not said: what is read here ends up in statuses,
+which are small, and which the API server refuses whole for one number out of range. Only what an answer is useless
+without is an error.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.engine import platforms
-from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
+from imageops.engine.protocol import MAX_BYTES, DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
 
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
+_MAX_TEXT = 1024
+"""Characters of the longest text that has a meaning here, a reference by digest."""
 _KINDS = frozenset({"image", "attestation", "unknown"})
 _SNAPSHOTTER = ["driver-type", "io.containerd.snapshotter.v1"]
 """The line of `DriverStatus` by which a daemon with the containerd image store shows itself."""
@@ -117,12 +122,16 @@ def _platform(value: Answer) -> str | None:
 
 def _text(answer: Answer, name: str) -> str:
     value = answer.get(name)
-    return value if isinstance(value, str) else ""
+    return value if _is_text(value) else ""
 
 
 def _texts(answer: Answer, name: str) -> tuple[str, ...]:
     value = answer.get(name)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    return tuple(item for item in value if _is_text(item)) if isinstance(value, list) else ()
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= _MAX_TEXT and value.isprintable()
 
 
 def _object(answer: Answer, name: str) -> Answer:
@@ -132,4 +141,4 @@ def _object(answer: Answer, name: str) -> Answer:
 
 def _count(answer: Answer, name: str) -> int:
     value = answer.get(name)
-    return value if type(value) is int and value >= 0 else 0
+    return value if type(value) is int and 0 <= value <= MAX_BYTES else 0

@@ -104,6 +104,7 @@ _RULES = (
         r"no matching manifest for",
         r"no match for platform",
         r"does not (?:provide|match) (?:the )?(?:specified|requested|any) platform",
+        r"multiple matching manifests found but no specific platform requested",
         r"image operating system .{1,80} cannot be used",
     ),
     _rule(

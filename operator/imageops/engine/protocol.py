@@ -17,6 +17,11 @@ from imageops.api.progress import LayerRecord
 if TYPE_CHECKING:
     from imageops.api.references import Reference
 
+MAX_BYTES = 2**50
+"""Bytes beyond which no layer and no image is: what a daemon tells above it counts as not told.
+
+Sums of thousands of these still fit into the 64 bits of a number in a status.
+"""
 RecordSink = Callable[[LayerRecord], None]
 """Takes the records of one transfer, in the thread that reads the stream: it must be quick and thread-safe."""
 

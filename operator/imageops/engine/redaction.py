@@ -8,6 +8,7 @@ an administrator who turns DEBUG on sees what `redact` leaves of it.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -23,9 +24,9 @@ _MAX_INPUT = 8 * 1024
 _MIN_KNOWN_SECRET = 3
 """A known secret shorter than this would blank ordinary letters all over the text and so give itself away."""
 
-_ANSI = re.compile(
-    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|\x9b[0-9;:?]*[ -/]*[@-~]"
-)
+_ANSI = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|(?:\x1b\[|\x9b)(?:[0-9;:?<=>]+[@-~]?)?")
+"""Control sequences (ECMA-48). The character that ends one is taken only behind a parameter, and no blank before it: a
+stray introducer would take the first letter of the next word with it, and so hide it from the rules."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 _SENSITIVE_KEY = (
@@ -77,17 +78,31 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     Args:
         text: Anything a daemon or a registry wrote.
         secrets: Values known to be secret here (of the credential in use). They go in every usual spelling: as they
-            are, quoted for a URL, and in base64.
+            are, without the line end that many a Secret has, quoted for a URL or in JSON, and in base64.
 
     Returns:
         At most `MAX_OUTPUT` printable characters.
     """
-    text = _printable(text[:_MAX_INPUT])
-    for spelling in sorted(_spellings(secrets), key=len, reverse=True):
-        text = text.replace(spelling, "[removed]")
+    spellings = sorted(_spellings(secrets), key=len, reverse=True)
+    # Before and after: what is not printable may stand within a secret, or hide one.
+    text = _without(spellings, _printable(_without(spellings, _beginning(text, spellings))))
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text if len(text) <= MAX_OUTPUT else text[: MAX_OUTPUT - 1] + "…"
+
+
+def _beginning(text: str, spellings: list[str]) -> str:
+    """Cut to what is looked at, and drop what may be the beginning of a secret that the cut went through."""
+    if len(text) <= _MAX_INPUT:
+        return text
+    longest = len(spellings[0]) if spellings else 0
+    return _without(spellings, text[: _MAX_INPUT + longest])[: _MAX_INPUT - longest]
+
+
+def _without(spellings: list[str], text: str) -> str:
+    for spelling in spellings:
+        text = text.replace(spelling, "[removed]")
+    return text
 
 
 def _printable(text: str) -> str:
@@ -102,15 +117,18 @@ def _printable(text: str) -> str:
 def _spellings(secrets: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for secret in secrets:
-        if len(secret) < _MIN_KNOWN_SECRET:
-            continue
-        raw = secret.encode(errors="surrogatepass")
-        found |= {
-            secret,
-            quote(raw, safe=""),
-            quote_plus(raw),
-            base64.b64encode(raw).decode(),
-            base64.urlsafe_b64encode(raw).decode(),
-        }
-        found.add(base64.b64encode(raw).decode().rstrip("="))
-    return found
+        for form in {secret, secret.strip()}:
+            raw = form.encode(errors="surrogatepass")
+            found |= {
+                form,
+                _printable(form),
+                _printable(form).strip(),
+                quote(raw, safe=""),
+                quote_plus(raw),
+                json.dumps(form)[1:-1],
+                json.dumps(form, ensure_ascii=False)[1:-1],
+                base64.b64encode(raw).decode(),
+                base64.b64encode(raw).decode().rstrip("="),
+                base64.urlsafe_b64encode(raw).decode(),
+            }
+    return {spelling for spelling in found if len(spelling) >= _MIN_KNOWN_SECRET}

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from imageops.api.errors import OperationError
 from imageops.api.progress import LayerRecord, LayerState
 from imageops.api.reasons import Reason
+from imageops.engine.protocol import MAX_BYTES
 
 MAX_RECORD_BYTES = 64 * 1024
 """Longest record that is read whole. Ordinary ones are under 300 bytes; an error can carry a registry's whole page."""
-_MAX_COUNT = 2**63 - 1
 
 _LAYER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _STATES = {
@@ -177,4 +177,4 @@ def _text(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value <= _MAX_COUNT else None
+    return value if type(value) is int and 0 <= value <= MAX_BYTES else None

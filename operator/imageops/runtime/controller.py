@@ -32,7 +32,7 @@ from imageops.core.effects import (
     WakeMembers,
     Write,
 )
-from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, is_newer, read, read_status
+from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, absorb, is_newer, read, read_status
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -192,15 +192,9 @@ class Controller:
         return entry
 
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
-        """Take over what is newer: the spec always, the status only if somebody else changed it while nothing runs."""
-        metadata = body["metadata"]
-        entry.resource_version = metadata["resourceVersion"]
-        if not entry.reading.covers(metadata):
-            entry.reading = read(entry.key.kind, body)
-        wire = body.get("status") or {}
-        if wire != entry.written_wire and entry.attempt is None and entry.worker is None:
-            entry.status = entry.written = read_status(entry.key.kind, wire)
-            entry.written_wire = wire
+        if absorb(entry, body, is_own=lambda wire: self._writer.has_sent(entry.key.uid, wire)):
+            self._writer.drop(entry.key.uid)
+            self._wake_session(entry)
 
     def _abandon(self, entry: Entry) -> None:
         """Stop all work for an object that is gone; the entry stays until the watch says so too.
@@ -252,13 +246,20 @@ class Controller:
                 self.wake(entry)
 
     async def _turn(self, entry: Entry) -> None:
-        now = self._clock()
+        if entry.doubted:
+            await self._read_again(entry)
+        if not entry.is_rid_of_disowned():
+            return
+        now, adopted = self._clock(), entry.adopted
         decision = await self._deciders[entry.key.kind].decide(entry, now=now, accepting=self._accepting)
+        if entry.adopted != adopted:
+            entry.dirty = True
+            return
         outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
         if decision.write is Write.REPORT:
-            self._writer.report(entry.key, decision.status)
+            self._writer.report(entry.key, decision.status, basis=entry.basis(), stale=lambda: self._doubt(entry))
         ended = entry.status.completion_time is None and decision.status.completion_time is not None
         entry.status = decision.status
         if outcome_seen:
@@ -272,15 +273,12 @@ class Controller:
 
     async def _commit(self, entry: Entry, decision: "Decision[Any]") -> bool:
         """Write before acting; False = the object is not what it was, decide again."""
-        reading = entry.reading
-
-        def basis() -> str | None:
-            return entry.resource_version if entry.reading is reading else None
-
         try:
-            await self._writer.commit(entry.key, decision.status, basis=basis)
+            await self._writer.commit(entry.key, decision.status, basis=entry.basis(entry.reading))
         except StaleError:
             await self._read_again(entry)
+            if entry.written == decision.status:  # only the answer to this very write was lost
+                return True
             entry.dirty = True
             return False
         except RefusedError:
@@ -288,7 +286,12 @@ class Controller:
             return False
         return True
 
+    def _doubt(self, entry: Entry) -> None:
+        entry.doubted = True
+        self.wake(entry)
+
     async def _read_again(self, entry: Entry) -> None:
+        entry.doubted = False
         try:
             body = await self._api.get(entry.key.path)
         except ApiError as error:
@@ -316,8 +319,6 @@ class Controller:
         entry.timer = None
         self.wake(entry)
 
-    # --- effects
-
     async def _carry_out(self, entry: Entry, effect: Effect, now: datetime) -> None:
         """Do what a decision asks for: at once what concerns this process, else by the API server."""
         match effect:
@@ -339,8 +340,9 @@ class Controller:
         match effect:
             case SetFinalizer(present=present):
                 await self._set_finalizer(entry, present=present)
-            case DeleteSelf():
-                await self._api.delete(entry.key.path, uid=entry.key.uid)
+            case DeleteSelf() if not entry.dirty:
+                # Of this version only: a change on its way, whose event is to come, may ask for another run.
+                await self._api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
             case CreateChild():
                 await self._create_child(entry, effect)
             case DeleteChild(kind=kind, name=name, uid=uid):
@@ -353,9 +355,8 @@ class Controller:
         metadata = body["metadata"]
         others = [name for name in metadata.get("finalizers") or () if name != FINALIZER]
         wanted = [*others, FINALIZER] if present else others
-        test = [
-            {"op": "test", "path": f"/metadata/{name}", "value": metadata[name]} for name in ("uid", "resourceVersion")
-        ]
+        tested = ("uid", "resourceVersion")
+        test = [{"op": "test", "path": f"/metadata/{name}", "value": metadata[name]} for name in tested]
         try:
             stored = await self._api.patch(
                 entry.key.path,

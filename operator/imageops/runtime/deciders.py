@@ -29,7 +29,7 @@ from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import Entry, ObjectStore
 from imageops.tools.check import CheckTool
 from imageops.tools.limits import Requester
-from imageops.tools.pull import PullTool
+from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.removal import RemovalArguments, RemovalTool
 from imageops.tools.tool import Tool
 
@@ -131,8 +131,12 @@ class OperationDecider:
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             return CheckTool(tool, status.image.digest if status.image is not None else None), arguments
         if purpose is Purpose.REMOVAL and status.reference is not None:
-            image_id = status.image.id if status.image is not None else None
-            return RemovalTool(daemon), RemovalArguments(reference=Reference.parse(status.reference), image_id=image_id)
+            brought = RemovalArguments(
+                reference=Reference.parse(status.reference),
+                image_id=status.image.id if status.image is not None else None,
+                platform=arguments.one_platform if isinstance(arguments, PullArguments) else None,
+            )
+            return RemovalTool(daemon), brought
         return tool, arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,13 @@ from imageops.api.base import SpecModel
 from imageops.api.errors import OperationError
 from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, REQUESTED_AT, RETRY_FAILED_AT, SESSION, Kind
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
+from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
+from imageops.core.run import supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
 from imageops.runtime.attempts import RunningAttempt, arguments_of
 
@@ -79,6 +81,12 @@ class Entry:
     dirty: bool = False
     gone: bool = False
     worker: "asyncio.Task[None] | None" = None
+    doubted: bool = False
+    """Whether the API server refused a report as decided on an old version: the object is to be read again."""
+    adopted: int = 0
+    """How often a status of somebody else took the place of this process's own."""
+    disowned: RunningAttempt | None = None
+    """The attempt that was begun on a status that is void by now: its outcome is nobody's."""
     asked: bool = False
     """Whether this process has begun an attempt for it, so that it stands in a queue if it has to wait for a place."""
     looked_at: datetime | None = None
@@ -91,6 +99,22 @@ class Entry:
     def spec(self) -> Any:
         """The spec, of the kind's spec model; None if it is refused."""
         return self.reading.spec
+
+    def is_rid_of_disowned(self) -> bool:
+        """Drop a disowned attempt that has ended; tell whether none is left."""
+        if self.disowned is not None and self.disowned.outcome is not None:
+            self.attempt = self.disowned = None
+        return self.disowned is None
+
+    def basis(self, reading: Reading | None = None) -> Callable[[], str | None]:
+        """Return what gives the version a write is for, or None once the status, or this reading, is void."""
+        adopted = self.adopted
+
+        def version() -> str | None:
+            same = self.adopted == adopted and (reading is None or self.reading is reading)
+            return self.resource_version if same else None
+
+        return version
 
 
 def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
@@ -155,6 +179,40 @@ def _references(spec: RunnableSpec) -> dict[str, str]:
             return {"reference": str(Reference.parse(spec.target)), "source_reference": source}
         case _:
             return {}
+
+
+def absorb(entry: Entry, body: Mapping[str, Any], *, is_own: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Take over what is newer; return whether the status of somebody else took the place of ours.
+
+    The spec is always taken over. A status is if nothing is going on for the object, or if it supersedes ours: then a
+    former process has been further than the view that we began from, and what runs on that view is stopped.
+
+    Args:
+        entry: The object.
+        body: A newer version of it.
+        is_own: Tells whether a status is one that we sent and have not been told of.
+
+    """
+    metadata, kind = body["metadata"], entry.key.kind
+    entry.resource_version = metadata["resourceVersion"]
+    if not entry.reading.covers(metadata):
+        entry.reading = read(kind, body)
+    wire = body.get("status") or {}
+    if wire == entry.written_wire:
+        return False
+    stored = read_status(kind, wire)
+    if is_own(wire):
+        entry.written, entry.written_wire = stored, wire
+        return False
+    idle = entry.attempt is None and entry.worker is None
+    if not (idle or supersedes(stored, entry.status)):
+        return False
+    entry.status, entry.written, entry.written_wire = stored, stored, wire
+    entry.adopted += 1
+    if entry.attempt is not None:
+        entry.disowned = entry.attempt
+        entry.attempt.stop(Reason.INTERRUPTED)
+    return True
 
 
 class ObjectStore:

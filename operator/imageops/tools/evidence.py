@@ -1,8 +1,10 @@
 """Turn what a daemon and a registry said into the evidence that a status shows. Nothing is invented."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.status import DaemonStatus, ImageStatus
@@ -56,7 +58,8 @@ def digests_in(image: LocalImage, repository: Reference) -> tuple[str, ...]:
     """Return the digests under which the daemon knows an image in one repository."""
     found = []
     for text in image.repo_digests:
-        known = Reference.parse(text)
-        if known.name == repository.name and known.digest is not None:
-            found.append(known.digest)
+        with suppress(OperationError):  # no name of an image; a daemon's nonsense is no fault of the user's reference
+            known = Reference.parse(text)
+            if known.name == repository.name and known.digest is not None:
+                found.append(known.digest)
     return tuple(found)

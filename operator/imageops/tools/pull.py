@@ -17,7 +17,7 @@ from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, Registr
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
+from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
 
 _UNKNOWN_PLATFORM = "unknown"
@@ -120,8 +120,10 @@ class PullTool:
             return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
         host = arguments.reference.host
         auth = await known_auth(self.credentials, host, context)
+        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, auth)
         with self.daemon.budgets.visit(host, auth, self.requester) as visit:
-            remote = await self._offered(arguments, auth)
+            async with access.judged():
+                remote = await self._offered(arguments, access)
             visit.served()
         context.learn(image=ImageStatus(digest=remote.digest, present=False))
         unchecked = "the layers themselves, and space for them on the daemon"
@@ -140,11 +142,14 @@ class PullTool:
         else:
             place = self.daemon.transfers.take(self.requester)
 
+        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, auth)
+
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:
-                remote = await self._offered(arguments, auth)
-                visit.served()
-                return await self._pull(arguments, info, progress, auth, remote)
+                async with access.judged():
+                    remote = await self._offered(arguments, access)
+                    visit.served()
+                    return await self._pull(arguments, info, progress, auth, remote)
 
         def ended() -> None:
             if place is not None:
@@ -153,9 +158,9 @@ class PullTool:
         context.takes_long()
         return await self.daemon.pulls.join(key, context, begin, ended)
 
-    async def _offered(self, arguments: PullArguments, auth: RegistryAuth | None) -> RemoteImage:
+    async def _offered(self, arguments: PullArguments, access: RegistryAccess) -> RemoteImage:
         """Ask the registry first: a wrong password, an absent image or platform ends here, after one request."""
-        remote = await self.daemon.engine.distribution(arguments.reference, auth=auth)
+        remote = await access.lookup()
         if remote is None:
             raise OperationError(Reason.IMAGE_NOT_FOUND)
         asked = arguments.one_platform

@@ -17,7 +17,7 @@ from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalMa
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, known_auth, known_daemon
+from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
 from imageops.tools.tool import ToolContext
 
 
@@ -34,6 +34,11 @@ class PushArguments:
     dry_run: bool = False
     assumed: frozenset[str] = frozenset()
     """In a dry run: references that earlier steps would have made."""
+
+    @property
+    def one_platform(self) -> str | None:
+        """The one platform asked for, if one is."""
+        return None if self.platform == PLATFORM_ALL else self.platform
 
     def shown(self) -> Mapping[str, str]:
         """Return the arguments for the record."""
@@ -62,27 +67,30 @@ class PushTool:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
         auth = await known_auth(self.credentials, reference.host, context)
+        access = RegistryAccess(self.daemon.engine, self.credentials, reference, auth)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
-            before = await self.daemon.engine.distribution(reference, auth=auth)
-            visit.served()
-            remote_digest = before.digest if before is not None else None
-            verdict = push_verdict(
-                if_exists=arguments.if_exists,
-                required_digest=arguments.required_digest,
-                remote_digest=remote_digest,
-                own_digests=own,
-            )
-            if arguments.dry_run:
-                return passed(f"{reference} would be pushed or is there already.", unchecked="the right to push")
-            if verdict is not None:
-                same = verdict is Reason.ALREADY_PUSHED
-                await self._show(context, arguments, image, remote_digest if same else None)
-                return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
-            place = self.daemon.transfers.take(self.requester)
-            try:
-                digest = await self._push(arguments, context, auth, replaced=remote_digest)
-            finally:
-                self.daemon.transfers.give_back(place)
+            async with access.judged():
+                before = await access.lookup()
+                visit.served()
+                remote_digest = before.digest if before is not None else None
+                verdict = push_verdict(
+                    if_exists=arguments.if_exists,
+                    required_digest=arguments.required_digest,
+                    remote_digest=remote_digest,
+                    own_digests=own,
+                )
+                if arguments.dry_run:
+                    unchecked = "the right to push"
+                    return passed(f"{reference} would be pushed or is there already.", unchecked=unchecked)
+                if verdict is not None:
+                    same = verdict is Reason.ALREADY_PUSHED
+                    await self._show(context, arguments, image, remote_digest if same else None)
+                    return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
+                place = self.daemon.transfers.take(self.requester)
+                try:
+                    digest = await self._push(arguments, context, auth, replaced=remote_digest)
+                finally:
+                    self.daemon.transfers.give_back(place)
         await self._show(context, arguments, image, digest)
         return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
 
@@ -105,8 +113,7 @@ class PushTool:
             progress.record(record, time.monotonic())
 
         progress.reached(Stage.UPLOADING)
-        platform = None if arguments.platform == PLATFORM_ALL else arguments.platform
-        receipt = await engine.push(reference, platform=platform, auth=auth, sink=sink)
+        receipt = await engine.push(reference, platform=arguments.one_platform, auth=auth, sink=sink)
         progress.stream_finished()
         progress.reached(Stage.VERIFYING)
         after = await engine.distribution(reference, auth=auth)
@@ -127,7 +134,9 @@ class PushTool:
     ) -> None:
         platforms = None
         if image.descriptor_media_type in INDEX_MEDIA_TYPES:
-            platforms = available_platforms(await self.daemon.engine.manifests(str(arguments.reference)))
+            children = await self.daemon.engine.manifests(str(arguments.reference))
+            whole = digest in {None, image.descriptor_digest}
+            platforms = available_platforms(child for child in children if whole or child.digest == digest)
         context.learn(image=image_status(image, digest=digest, platforms=platforms))
 
     async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
@@ -137,6 +146,7 @@ class PushTool:
             OperationError: EngineUnsupported or PlatformNotFound, when the daemon cannot send what is asked for.
 
         """
+        asked = arguments.one_platform
         if info.image_store is ImageStore.GRAPHDRIVER:
             if arguments.platform is not None:
                 raise OperationError(
@@ -145,34 +155,53 @@ class PushTool:
                 )
             return frozenset(digests_in(image, arguments.reference))
         if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
-            return _single(arguments, image)
+            if asked is not None and not platform_matches(asked, image.platform):
+                raise OperationError(Reason.PLATFORM_NOT_FOUND)
+            return frozenset({image.descriptor_digest or image.id})
         children = await self.daemon.engine.manifests(str(arguments.reference))
-        return _of_index(arguments, image, children)
+        if asked is not None:
+            return frozenset({await self._digest_of_platform(arguments.reference, asked, children)})
+        if all(child.available for child in children):
+            return frozenset({image.descriptor_digest or image.id})
+        if arguments.platform == PLATFORM_ALL:
+            raise OperationError(
+                Reason.PLATFORM_NOT_FOUND,
+                "The daemon lacks a part of the index, so it cannot push all of it.",
+            )
+        return _of_part(image, children)
+
+    async def _digest_of_platform(
+        self,
+        reference: Reference,
+        platform: str,
+        children: tuple[LocalManifest, ...],
+    ) -> str:
+        """Return the digest of the manifest that a platform means to the Engine, be there other variants or not.
+
+        Engine 29 answers an inspect also for a platform of which it has nothing but the index's entry.
+        """
+        there = {child.digest for child in children if child.available}
+        image = await self.daemon.engine.inspect(str(reference), platform=platform)
+        if image is None or image.descriptor_digest not in there:
+            raise OperationError(Reason.PLATFORM_NOT_FOUND)
+        return image.descriptor_digest
 
 
-def _single(arguments: PushArguments, image: LocalImage) -> frozenset[str]:
-    asked = arguments.platform
-    if asked is not None and asked != PLATFORM_ALL and not platform_matches(asked, image.platform):
-        raise OperationError(Reason.PLATFORM_NOT_FOUND)
-    return frozenset({image.descriptor_digest or image.id})
+def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozenset[str]:
+    """Return the digest of an incomplete index: Engine 29 pushes the daemon's own platform, or the only one there is.
 
+    Raises:
+        OperationError: PlatformNotFound, where several others are there.
 
-def _of_index(arguments: PushArguments, image: LocalImage, children: tuple[LocalManifest, ...]) -> frozenset[str]:
-    whole = all(child.available for child in children)
-    if arguments.platform == PLATFORM_ALL and not whole:
+    """
+    there = [child for child in children if child.available and child.kind == "image"]
+    own = [child.digest for child in there if platform_matches(image.platform or "", child.platform)]
+    if not own and len(there) > 1:
         raise OperationError(
             Reason.PLATFORM_NOT_FOUND,
-            "The daemon lacks a part of the index, so it cannot push all of it.",
+            "The daemon has several platforms of the index, neither all nor its own, so platforms has to name one.",
         )
-    if arguments.platform in {None, PLATFORM_ALL} and whole:
-        return frozenset({image.descriptor_digest or image.id})
-    asked = arguments.platform or image.platform or ""
-    there = [child for child in children if child.available and child.kind == "image"]
-    matching = [child.digest for child in there if platform_matches(asked, child.platform)]
-    if not matching and arguments.platform is not None:
-        raise OperationError(Reason.PLATFORM_NOT_FOUND)
-    # An incomplete index is pushed as the one manifest that is there.
-    return frozenset(matching or [child.digest for child in there])
+    return frozenset(own or [child.digest for child in there])
 
 
 def _left_alone(verdict: Reason, reference: Reference) -> str:

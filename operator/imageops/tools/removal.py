@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
+from imageops.engine.protocol import ImageStore
 from imageops.tools.evidence import ImageResult
 from imageops.tools.surroundings import Daemon, known_daemon
 from imageops.tools.tool import ToolContext
@@ -17,6 +18,8 @@ class RemovalArguments:
     reference: Reference
     image_id: str | None
     """The image that the object had brought; a tag that names another one by now is left."""
+    platform: str | None = None
+    """The one platform that was pulled: the containerd store gives each platform of an index an image id."""
 
     def shown(self) -> Mapping[str, str]:
         """Return the arguments for the record."""
@@ -32,10 +35,11 @@ class RemovalTool:
 
     async def run(self, arguments: RemovalArguments, context: ToolContext) -> ImageResult:
         """Remove the reference if it still names the image."""
-        await known_daemon(self.daemon, context)
+        info = await known_daemon(self.daemon, context)
+        platform = arguments.platform if info.image_store is ImageStore.CONTAINERD else None
         reference = str(arguments.reference)
         async with self.daemon.targets.holding(reference):
-            image = await self.daemon.engine.inspect(reference)
+            image = await self.daemon.engine.inspect(reference, platform=platform)
             if image is not None and image.id == arguments.image_id:
                 await self.daemon.engine.remove(reference)
         return ImageResult(reason=Reason.COMPLETED, message=f"{reference} is no longer on the daemon.")

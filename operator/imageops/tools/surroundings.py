@@ -6,8 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from imageops.access.lapse import refused_credential
 from imageops.access.resolution import ChosenCredential
-from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth
+from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
+from imageops.api.references import Reference
+from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth, RemoteImage
 from imageops.tools.evidence import daemon_status
 from imageops.tools.limits import RegistryBudgets, TransferSlots
 from imageops.tools.sharing import SharedPulls
@@ -78,3 +82,49 @@ async def known_auth(credentials: Credentials, host: str, context: ToolContext) 
     chosen = await credentials.for_host(host)
     context.learn(auth=chosen.shown)
     return chosen.auth
+
+
+@dataclass(slots=True)
+class RegistryAccess:
+    """One attempt's way to an image in its registry, under one credential."""
+
+    engine: ImageEngine
+    credentials: Credentials
+    reference: Reference
+    auth: RegistryAuth | None
+    """The credential as the attempt has read it; None = anonymous."""
+    _accepted: bool = False
+
+    async def lookup(self) -> RemoteImage | None:
+        """Ask the registry, through the daemon, what it has; None = nothing of this name."""
+        remote = await self.engine.distribution(self.reference, auth=self.auth)
+        self._accepted = True
+        return remote
+
+    @asynccontextmanager
+    async def judged(self) -> AsyncIterator[None]:
+        """Deal with the registry; the refusal of a credential that has lapsed meanwhile comes out as AuthExpired."""
+        try:
+            yield
+        except OperationError as error:
+            if error.reason is not Reason.AUTH_FAILED or self.auth is None:
+                raise
+            changed = await self._has_changed()
+            accepted_now = self._accepted and not changed and await self._is_accepted()
+            reason = refused_credential(changed=changed, accepted_before=self._accepted, accepted_now=accepted_now)
+            if reason is Reason.AUTH_FAILED:
+                raise
+            raise OperationError(reason, f"{reason.sentence} The image is {self.reference}.") from error
+
+    async def _has_changed(self) -> bool:
+        try:
+            return (await self.credentials.for_host(self.reference.host)).auth != self.auth
+        except OperationError:  # the Secret is gone, or holds nothing for this registry any more
+            return True
+
+    async def _is_accepted(self) -> bool:
+        try:
+            await self.engine.distribution(self.reference, auth=self.auth)
+        except OperationError as error:
+            return error.reason not in {Reason.AUTH_FAILED, Reason.AUTH_EXPIRED}
+        return True

@@ -161,6 +161,9 @@ def test_the_first_of_several_spellings_counts() -> None:
         ("[::1]:5000", "[::1]:5000"),
         ("http://[", ""),
         ("a\u2100b", ""),
+        ("registry .example", ""),
+        ("registry.example /v2/", ""),
+        ("registry\x1b[31m.example", ""),
         ("", ""),
     ],
 )

@@ -13,7 +13,7 @@ import yaml
 from aiohttp import web
 
 from imageops.cluster import api_server
-from imageops.cluster.api_server import ApiError, ApiServer, ApiUnreachableError, NotPermittedError, Permit
+from imageops.cluster.api_server import JSON, ApiError, ApiServer, ApiUnreachableError, NotPermittedError, Permit
 
 TOKEN = "bearer-of-the-operator"
 PATH = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls/app"
@@ -89,6 +89,7 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         await api.replace(PATH, {"kind": "ImagePull", "metadata": {"resourceVersion": "7"}})
         await api.patch(PATH, patch)
         await api.delete(PATH, uid="uid-1")
+        await api.delete(PATH, uid="uid-1", resource_version="7")
     assert [(method, path) for method, path, _, _ in server.seen] == [
         ("GET", PATH),
         ("GET", f"{PATH}?labelSelector=imageops.dev/session%3Da+b"),
@@ -96,15 +97,17 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         ("PUT", PATH),
         ("PATCH", PATH),
         ("DELETE", PATH),
+        ("DELETE", PATH),
     ]
     assert {headers["Authorization"] for _, _, headers, _ in server.seen} == {f"Bearer {TOKEN}"}
     types = [headers["Content-Type"] for _, _, headers, _ in server.seen[2:]]
-    assert types == ["application/json", "application/json", "application/json-patch+json", "application/json"]
+    assert types == [JSON, JSON, "application/json-patch+json", JSON, JSON]
     assert [body for _, _, _, body in server.seen[2:]] == [
         {"kind": "ImagePull"},
         {"kind": "ImagePull", "metadata": {"resourceVersion": "7"}},
         patch,
         {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}},
+        {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1", "resourceVersion": "7"}},
     ]
 
 

@@ -67,6 +67,16 @@ class Bench:
         key = self.keys[0]
         await self.writer.commit(key, status, basis=lambda: None if void else basis or self.version(key))
 
+    def report(self, status: OperationStatus, key: ObjectKey | None = None, *, basis: str | None = None) -> None:
+        """Report on the version that is present when it is written, or on another; `-` is a void decision."""
+        about = key or self.keys[0]
+        self.writer.report(
+            about,
+            status,
+            basis=lambda: None if basis == "-" else basis or self.version(about),
+            stale=lambda: self.counted.append("told"),
+        )
+
     @property
     def percents(self) -> list[int]:
         """The statuses in the order in which they were asked to be stored."""
@@ -86,21 +96,22 @@ def play(story: Callable[[Bench], Awaitable[None]], *, objects: int = 1) -> Benc
 
 
 def test_every_write_tests_the_uid_first() -> None:
-    """Then, of a commit, the version; the whole status comes last."""
+    """Then the version; the whole status comes last."""
 
     async def story(bench: Bench) -> None:
-        version = bench.version(bench.keys[0])
+        versions = [bench.version(bench.keys[0])]
         await bench.commit(progress(1))
-        bench.writer.report(bench.keys[0], progress(2))
+        versions.append(bench.version(bench.keys[0]))
+        bench.report(progress(2))
         await asyncio.sleep(10)
-        uid = {"op": "test", "path": "/metadata/uid", "value": bench.keys[0].uid}
-        first, second = (request.body for request in bench.api.of("PATCH"))
-        assert first == [
-            uid,
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            {"op": "add", "path": "/status", "value": to_wire(progress(1))},
+        assert [request.body for request in bench.api.of("PATCH")] == [
+            [
+                {"op": "test", "path": "/metadata/uid", "value": bench.keys[0].uid},
+                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+                {"op": "add", "path": "/status", "value": to_wire(progress(number))},
+            ]
+            for number, version in enumerate(versions, start=1)
         ]
-        assert second == [uid, {"op": "add", "path": "/status", "value": to_wire(progress(2))}]
 
     bench = play(story)
     assert {request.path for request in bench.api.of("PATCH")} == {f"{bench.keys[0].path}/status"}
@@ -114,12 +125,12 @@ def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:
         bench.api.put(bench.keys[0].path, {"metadata": {"uid": "another"}})
         with pytest.raises(StaleError):
             await bench.commit(progress(1))
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await asyncio.sleep(10)
         assert "status" not in bench.api.objects[bench.keys[0].path]
 
     bench = play(story)
-    assert (bench.counted, bench.written) == (["stale", "stale"], [])
+    assert (bench.counted, bench.written) == (["stale", "told", "stale"], [])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +187,7 @@ def test_a_thousand_reports_in_a_second_are_one_write_in_two() -> None:
 
     async def story(bench: Bench) -> None:
         for number in range(10_000):
-            bench.writer.report(bench.keys[0], progress(number // 100))
+            bench.report(progress(number // 100))
             await asyncio.sleep(0.001)
         await asyncio.sleep(5)
 
@@ -195,10 +206,10 @@ def test_a_slow_api_server_has_one_report_in_flight_and_gets_the_newest() -> Non
         bench.api.delay = 3.0
         began = asyncio.get_running_loop().time()
         for number in range(100):
-            bench.writer.report(bench.keys[0], progress(number))
+            bench.report(progress(number))
         assert asyncio.get_running_loop().time() == began
         await asyncio.sleep(1.0)
-        bench.writer.report(bench.keys[0], progress(100))
+        bench.report(progress(100))
         assert len(bench.api.of("PATCH")) == 1
         await asyncio.sleep(20.0)
 
@@ -211,9 +222,9 @@ def test_a_commit_comes_after_the_report_in_flight_and_drops_the_waiting_one() -
 
     async def story(bench: Bench) -> None:
         bench.api.delay = 3.0
-        bench.writer.report(bench.keys[0], progress(1))
+        bench.report(progress(1))
         await asyncio.sleep(1.0)
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await bench.commit(progress(3))
         await asyncio.sleep(20.0)
         assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(3))
@@ -221,26 +232,96 @@ def test_a_commit_comes_after_the_report_in_flight_and_drops_the_waiting_one() -
     assert play(story).percents == [1, 3]
 
 
+@pytest.mark.feature("status.recreated")
+def test_a_report_that_fails_while_a_commit_waits_is_not_tried_again() -> None:
+    """It would put an older progress over the end."""
+
+    async def story(bench: Bench) -> None:
+        bench.api.delay = 3.0
+        bench.api.script = [unreachable()]
+        bench.report(progress(1))
+        await asyncio.sleep(1.0)
+        await bench.commit(progress(2))
+        await asyncio.sleep(20.0)
+        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(2))
+
+    assert play(story).percents == [1, 2]
+
+
 def test_a_report_that_failed_is_tried_again_unless_a_newer_one_has_come() -> None:
     """One that was refused for good is dropped."""
 
     async def story(bench: Bench) -> None:
         bench.api.script = [unreachable()]
-        bench.writer.report(bench.keys[0], progress(1))
+        bench.report(progress(1))
         await asyncio.sleep(30.0)
         bench.api.script = [unreachable()]
         bench.api.delay = 1.0
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await asyncio.sleep(0.5)
-        bench.writer.report(bench.keys[0], progress(3))
+        bench.report(progress(3))
         await asyncio.sleep(30.0)
         bench.api.script = [api_error(403, "Forbidden")]
-        bench.writer.report(bench.keys[0], progress(4))
+        bench.report(progress(4))
         await asyncio.sleep(30.0)
 
     bench = play(story)
     assert bench.percents == [1, 1, 2, 3, 4]
     assert bench.counted == ["retried", "ok", "retried", "ok", "stale"]
+
+
+def test_a_report_on_an_old_version_is_refused_and_told() -> None:
+    """So is no void one, which is not sent; the next one is written."""
+
+    async def story(bench: Bench) -> None:
+        bench.report(progress(1), basis="1")
+        await asyncio.sleep(10.0)
+        bench.report(progress(2), basis="-")
+        await asyncio.sleep(10.0)
+        bench.report(progress(3))
+        await asyncio.sleep(10.0)
+
+    bench = play(story)
+    assert bench.percents == [1, 3]
+    assert bench.counted == ["told", "stale", "ok"]
+    assert [status for _, status, _ in bench.written] == [progress(3)]
+
+
+def test_a_dropped_report_is_not_written() -> None:
+    """Dropping what nobody knows is nothing."""
+
+    async def story(bench: Bench) -> None:
+        bench.writer.drop("nobody")
+        bench.report(progress(1))
+        bench.writer.drop(bench.keys[0].uid)
+        await asyncio.sleep(10.0)
+
+    assert play(story).percents == []
+
+
+def test_a_status_that_was_sent_and_not_answered_is_known_again() -> None:
+    """Until one is answered; what was refused, or never sent, is not."""
+
+    async def story(bench: Bench) -> None:
+        key = bench.keys[0]
+
+        def known() -> list[int]:
+            return [number for number in range(5) if bench.writer.has_sent(key.uid, to_wire(progress(number)))]
+
+        assert known() == []
+        bench.api.script = [unreachable(), unreachable(), api_error(409, "Conflict")]
+        bench.report(progress(1))
+        await asyncio.sleep(0.01)
+        assert known() == [1]
+        bench.report(progress(2))
+        await asyncio.sleep(2.5)
+        assert known() == [1, 2]
+        await asyncio.sleep(10.0)
+        assert known() == [1, 2]  # the last try was refused, the one before may yet be stored
+        await bench.commit(progress(3))
+        assert known() == []
+
+    play(story)
 
 
 def test_all_objects_together_keep_the_budget() -> None:
@@ -250,7 +331,7 @@ def test_all_objects_together_keep_the_budget() -> None:
         began = asyncio.get_running_loop().time()
         for number in range(40):
             for key in bench.keys:
-                bench.writer.report(key, progress(number))
+                bench.report(progress(number), key)
             await asyncio.sleep(0.25)
         await bench.commit(progress(99))
         commit = bench.api.requests[-1]
@@ -268,7 +349,7 @@ def test_an_object_at_rest_is_forgotten_and_a_busy_one_is_not() -> None:
     async def story(bench: Bench) -> None:
         key = bench.keys[0]
         bench.writer.forget(key.uid)
-        bench.writer.report(key, progress(1))
+        bench.report(progress(1))
         bench.writer.forget(key.uid)
         assert list(bench.writer._lanes) == [key.uid]
         await asyncio.sleep(10.0)
@@ -282,9 +363,9 @@ def test_closing_stops_what_waits_to_be_reported() -> None:
     """No task is left behind."""
 
     async def story(bench: Bench) -> None:
-        bench.writer.report(bench.keys[0], progress(1))
+        bench.report(progress(1))
         await asyncio.sleep(1.0)
-        bench.writer.report(bench.keys[0], progress(2))
+        bench.report(progress(2))
         await bench.writer.close()
         await asyncio.sleep(10.0)
 

@@ -7,10 +7,11 @@ import pytest
 
 from imageops.api.reasons import Reason
 from imageops.api.session_status import ReasonCount
-from imageops.api.status import HistoryEntry, OperationStatus, Phase, Progress
+from imageops.api.status import DaemonStatus, HistoryEntry, OperationStatus, Phase, Progress
 from imageops.core.members import PULL, PUSH, Member, active, errors, evidence, history, statistics, transferred
 from tests.support.builders import (
     DIGEST,
+    IMAGE_ID,
     NOW,
     OTHER_DIGEST,
     OTHER_ID,
@@ -171,6 +172,65 @@ def test_evidence_joins_a_push_to_the_pull_of_the_same_image() -> None:
     assert (proof[0].digest_preserved, proof[0].platforms) == (True, ("linux/amd64",))
     alone = evidence([push])
     assert (alone[0].source, alone[0].source_digest, alone[0].digest_preserved) == ("b.example/x:1", None, False)
+
+
+@pytest.mark.feature("session.evidence.digest")
+@pytest.mark.parametrize(
+    ("store", "pushed_id", "arrived", "source", "preserved"),
+    [
+        ("containerd", DIGEST, OTHER_ID, OTHER_ID, True),
+        ("containerd", DIGEST, OTHER_DIGEST, OTHER_ID, False),
+        ("containerd", DIGEST, DIGEST, OTHER_ID, False),
+        ("graphdriver", OTHER_ID, OTHER_DIGEST, DIGEST, False),
+        (None, OTHER_ID, OTHER_ID, DIGEST, False),
+    ],
+    ids=["kept", "changed", "whole-index", "graphdriver", "unknown-store"],
+)
+def test_of_one_platform_the_digest_of_its_own_manifest_is_compared(
+    store: str | None, pushed_id: str, arrived: str, source: str, *, preserved: bool
+) -> None:
+    """The image id, where the store makes it a digest; else all that the source registry states is the index."""
+    known = DaemonStatus(name="default", image_store=store) if store is not None else None
+    pull = member("pull", Phase.SUCCEEDED, image=image(id=OTHER_ID, digest=DIGEST), daemon=known)
+    there = image(id=pushed_id, digest=arrived, platforms=("linux/arm64",))
+    push = member("push", Phase.SUCCEEDED, kind=PUSH, reason=Reason.PUSHED, image=there, daemon=known)
+    (proof,) = evidence([pull, push])
+    assert (proof.source_digest, proof.target_digest, proof.digest_preserved) == (source, arrived, preserved)
+    assert (proof.image_id, proof.platforms) == (pushed_id, ("linux/arm64",))
+
+
+@pytest.mark.feature("session.evidence.digest")
+def test_each_platform_of_one_index_is_compared_with_its_own_pull() -> None:
+    """Also where the pulls of other platforms, and of the whole, are newer."""
+    known = DaemonStatus(name="default", image_store="containerd")
+    digests = {"amd": OTHER_ID, "arm": OTHER_DIGEST, "whole": DIGEST}
+    members = [
+        member(
+            f"{kind}-{name}",
+            Phase.SUCCEEDED,
+            kind=kind,
+            reason=reason,
+            reference=f"{kind}.example/{name}:1",
+            image=image(id=digest, digest=DIGEST) if kind == PULL else image(id=DIGEST, digest=digest),
+            daemon=known,
+            completion_time=at(place),
+        )
+        for kind, reason in ((PULL, Reason.PULLED), (PUSH, Reason.PUSHED))
+        for place, (name, digest) in enumerate(digests.items())
+    ]
+    proof = evidence(members)
+    assert [one.source for one in proof] == [f"{PULL}.example/{name}:1" for name in digests]
+    assert [one.source_digest for one in proof] == [one.target_digest for one in proof] == list(digests.values())
+    assert all(one.digest_preserved for one in proof)
+
+
+def test_an_image_whose_digest_in_the_registry_is_unknown_is_no_source() -> None:
+    """Its id alone, though the store makes it a digest, was never stated by a registry."""
+    known = DaemonStatus(name="default", image_store="containerd")
+    pull = member("pull", Phase.SUCCEEDED, image=image(digest=None), daemon=known)
+    push = member("push", Phase.SUCCEEDED, kind=PUSH, reason=Reason.PUSHED, image=image(digest=IMAGE_ID), daemon=known)
+    (proof,) = evidence([pull, push])
+    assert (proof.source_digest, proof.target_digest, proof.digest_preserved) == (None, IMAGE_ID, False)
 
 
 @pytest.mark.parametrize(

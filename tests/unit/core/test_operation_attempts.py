@@ -63,6 +63,16 @@ def test_a_new_object_starts_its_first_attempt() -> None:
     assert [(entry.trigger, entry.attempt) for entry in status.history] == [(Trigger.SPEC, 1)]
 
 
+def test_a_new_run_says_nothing_of_the_daemon_and_the_credential_of_the_one_before() -> None:
+    """It may use others, or end before it uses any."""
+    known = {"daemon": DaemonStatus(name="builder"), "auth": AuthStatus(method="SecretRef")}
+    before = running_status().model_copy(update=known)
+    first = decided(operation(None, before), running=ended(Reason.PULLED), now=at(2))
+    assert (first.daemon, first.auth) == (known["daemon"], known["auth"])
+    begun = decided(operation(pull_spec(daemon_name="other"), first, generation=2), now=at(3))
+    assert (begun.run, begun.daemon, begun.auth) == (2, None, None)
+
+
 def test_an_attempt_in_the_queue_has_nothing_to_show_and_no_time_limit() -> None:
     """Its time begins with its turn."""
     queued = attempt(started=at(900), queued=True)

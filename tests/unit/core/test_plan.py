@@ -12,7 +12,7 @@ from imageops.api.session import SessionSpec, Step
 from imageops.api.status import ObjectReference, OperationStatus
 from imageops.core.members import PULL, PUSH, TAG
 from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
-from tests.support.builders import KINDS, OTHER_ID, UID, image, promote_step, pull_step, session_spec
+from tests.support.builders import DIGEST, KINDS, OTHER_ID, UID, image, promote_step, pull_step, session_spec
 
 SESSION_UIDS = (UID, "0000-another")
 
@@ -129,7 +129,7 @@ def test_the_nearest_setting_wins(step: dict[str, Any], session: dict[str, Any],
 
 
 def test_a_promotion_is_pull_tag_and_push() -> None:
-    """The tag names the image by the id that the pull found; only the push guards the registry's tag."""
+    """The tag names the image by the digest that was pulled; only the push guards the registry's tag."""
     step = promote_step(
         "ship",
         sourceSecretRef={"name": "s"},
@@ -145,7 +145,7 @@ def test_a_promotion_is_pull_tag_and_push() -> None:
         "secretRef": {"name": "s"},
     }
     assert made(step, TAG, former=former) == OWN | {
-        "source": OTHER_ID,
+        "source": DIGEST,
         "target": "prod.example/ship:1",
         "ifExists": "Replace",
     }
@@ -157,29 +157,55 @@ def test_a_promotion_is_pull_tag_and_push() -> None:
     }
 
 
-@pytest.mark.parametrize("known", [None, image(id=None), image(present=False)], ids=["no-image", "no-id", "dry-run"])
-def test_a_promotion_whose_pull_found_no_id_tags_the_reference(known: Any) -> None:
-    """An unknown id is not invented."""
-    tag = made(promote_step("ship"), TAG, former={PULL: OperationStatus(image=known)})
+@pytest.mark.parametrize("platforms", [["All"], ["linux/arm64"]], ids=["whole", "one"])
+@pytest.mark.parametrize(("store", "expected"), [("containerd", DIGEST), ("graphdriver", OTHER_ID)])
+def test_a_promotion_tags_what_was_pulled_whatever_the_source_tag_has_become(
+    platforms: list[str],
+    store: str,
+    expected: str,
+) -> None:
+    """A containerd store knows an index by its digest, and nothing by the id of one platform."""
+    former = {PULL: OperationStatus(image=image(id=OTHER_ID))}
+    tag = made(promote_step("ship", platforms=platforms), TAG, former=former, image_store=store)
+    assert tag["source"] == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "store"),
+    [
+        (None, "containerd"),
+        (image(digest=None), "containerd"),
+        (image(id=None), "graphdriver"),
+        (image(present=False), "containerd"),
+    ],
+    ids=["no-image", "no-digest", "no-id", "dry-run"],
+)
+def test_a_promotion_whose_pull_found_nothing_tags_the_reference(known: Any, store: str) -> None:
+    """What is unknown is not invented."""
+    tag = made(promote_step("ship"), TAG, former={PULL: OperationStatus(image=known)}, image_store=store)
     assert tag["source"] == "staging.example/ship:1"
 
 
 @pytest.mark.parametrize(
-    ("platforms", "store", "expected"),
+    ("platforms", "store", "pulled", "pushed"),
     [
-        ([], "containerd", ["All"]),
-        ([], "graphdriver", None),
-        (["linux/arm64"], "graphdriver", ["linux/arm64"]),
+        ([], "containerd", ["All"], ["All"]),
+        ([], "graphdriver", None, None),
+        (["linux/arm64"], "containerd", ["linux/arm64"], ["linux/arm64"]),
+        (["linux/arm64"], "graphdriver", ["linux/arm64"], None),
     ],
 )
-def test_a_promotion_takes_the_whole_index_where_the_store_can(
+def test_a_promotion_takes_the_whole_index_or_one_platform(
     platforms: list[str],
     store: str,
-    expected: list[str] | None,
+    pulled: list[str] | None,
+    pushed: list[str] | None,
 ) -> None:
-    """Else the platform of the host, which is what an absent list asks for."""
+    """A graph driver pushes what it has, which is the platform that was pulled: by default that of the host."""
     step = promote_step("ship", **({"platforms": platforms} if platforms else {}))
-    assert made(step, PULL, image_store=store).get("platforms") == expected
+    former = {PULL: OperationStatus(image=image())}
+    assert made(step, PULL, image_store=store).get("platforms") == pulled
+    assert made(step, PUSH, former=former, image_store=store).get("platforms") == pushed
 
 
 PULL_STEP = {"name": "a", "pull": {"image": "x.example/a:1"}}

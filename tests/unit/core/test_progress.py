@@ -99,6 +99,16 @@ def test_a_plain_pull_goes_from_0_to_100() -> None:
     assert tracker.bytes_transferred == 400
 
 
+def test_what_is_downloaded_and_never_unpacked_is_done_when_the_whole_was_checked() -> None:
+    """The content of an attestation; before the check nothing tells it from a layer that waits to be unpacked."""
+    tracker = fed(layer("image", LayerState.COMPLETE), layer("attestation", LayerState.DOWNLOADED))
+    tracker.stream_finished()
+    tracker.reached(Stage.VERIFYING)
+    assert (snapshot(tracker).layers_done, snapshot(tracker).layers_total) == (1, 2)
+    tracker.reached(Stage.COMPLETE)
+    assert (snapshot(tracker).layers_done, snapshot(tracker).layers_total) == (2, 2)
+
+
 def test_layers_count_where_a_size_is_missing() -> None:
     """A total that is never announced is not guessed; a layer whose size is known counts by its own bytes."""
     tracker = fed(layer("a", LayerState.DOWNLOADING, 10, None), layer("b", LayerState.DOWNLOADING, 10, 100))

@@ -194,3 +194,13 @@ def test_closing_the_gate_ends_a_stalled_exchange(registry: MemoryRegistry, blob
         gate.wait(lambda seen: len(seen) == 1)
     thread.join(10)
     assert len(errors) == 1
+
+
+def test_a_rule_lets_requests_pass_before_it_takes_effect(registry: MemoryRegistry, blob: str) -> None:
+    """So the k-th request of an exchange is answered, and those before and behind it are served."""
+    with RegistryGate(registry.address) as gate:
+        gate.script(path=r"/v2/app/.*", status=503, passing=2, times=1)
+        for _ in range(4):
+            requests.get(f"http://{gate.address}{blob}", timeout=10)
+            requests.get(f"http://{gate.address}/v2/", timeout=10)
+        assert [it.status for it in gate.requests if it.path == blob] == [200, 200, 503, 200]

@@ -115,3 +115,31 @@ def test_answers_of_any_shape_are_values_or_daemon_errors(answer: dict[str, obje
             read(answer)
         except OperationError as error:
             assert error.reason is Reason.DAEMON_ERROR  # noqa: PT017 - a value is fine as well
+
+
+@pytest.mark.feature("fault.lies")
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"Size": 2**63},
+        {"Size": 10**30},
+        {"Architecture": "a" * 2000},
+        {"Architecture": "amd64\nroot"},
+        {"Os": "\ud800"},
+        {"RepoTags": ["\x00", "x" * 2000]},
+        {"Descriptor": {"digest": "d" * 2000, "mediaType": "m\r"}},
+    ],
+    ids=["over 64 bits", "far over", "long", "two lines", "no character", "tags", "descriptor"],
+)
+def test_what_is_beyond_all_reason_is_not_said(lie: dict[str, Any]) -> None:
+    """A status with one number or text of it would be refused as a whole, and the object would never end."""
+    image = answers.local_image({"Id": "sha256:1", **lie})
+    assert image == answers.local_image({"Id": "sha256:1"})
+
+
+@pytest.mark.parametrize("identity", ["", "x" * 2000, "\ud800\n", 7])
+def test_an_image_without_a_usable_id_is_no_answer(identity: object) -> None:
+    """DaemonError."""
+    with pytest.raises(OperationError) as caught:
+        answers.local_image({"Id": identity})
+    assert caught.value.reason is Reason.DAEMON_ERROR

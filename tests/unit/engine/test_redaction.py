@@ -5,7 +5,7 @@ import unicodedata
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from imageops.engine.redaction import MAX_OUTPUT, redact
@@ -34,12 +34,16 @@ PLACES = [
     "token {}",
     "\x1b[31mpassword\x1b[0m={}",
     "pass\u200bword={}",
+    "\x9b Server message: nothing {} to see",
+    "\x1bServer message: nothing {} to see",
 ]
 """Where a secret has been seen, or could be, in an Engine's error."""
 
 
 @pytest.mark.feature("error.canary")
 @settings(max_examples=600)
+@example("Zq7222222222222", "Server message: nothing {} to see", "\x9b", "")
+@example("Zq7222222222222", "Server message: nothing {} to see", "\x1b[", "")
 @given(CANARY, st.sampled_from(PLACES), st.text(max_size=40), st.text(max_size=40))
 def test_a_secret_in_any_known_place_is_gone(canary: str, place: str, before: str, after: str) -> None:
     """Wherever an error carries a secret in a form that shows it to be one, the log does not."""
@@ -51,10 +55,30 @@ def test_a_secret_in_any_known_place_is_gone(canary: str, place: str, before: st
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=0x17F, exclude_categories=("C", "Z")), min_size=6))
 def test_a_known_secret_is_gone_in_every_spelling(secret: str) -> None:
     """The credential in use is taken out wherever it stands, plain, quoted for a URL or in base64."""
+    assume(secret not in "refused for [removed] [token] [url] now")
     raw = secret.encode()
     spellings = [secret, quote(raw, safe=""), base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()]
     for spelling in spellings:
         assert spelling not in redact(f"refused for {spelling} now", [secret])
+
+
+@pytest.mark.feature("error.canary")
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ("correct-horse\n", "refused for correct-horse now"),
+        ("correct\x14horse", "refused for correct\x14horse now"),
+        ('correct"horse', r'{"refused":"correct\"horse"}'),
+        ("correct-horse-battery", f"{'a' * 8180}correct-horse-battery"),
+        ("correct-horse-battery", f"http://x/{'a' * 8170} correct-horse-battery"),
+    ],
+    ids=["line end", "control character", "in JSON", "cut at the end", "cut and moved into view"],
+)
+def test_a_known_secret_is_gone_in_every_form(secret: str, text: str) -> None:
+    """Neither the line end that a Secret has, nor escapes, nor the cut at 8 KiB leave more of it than a few letters."""
+    output = redact(text, [secret])
+    assert "correct" not in output
+    assert "horse" not in output
 
 
 @pytest.mark.feature("fault.fuzz")

@@ -196,6 +196,24 @@ def test_a_deleted_object_stops_its_call_and_gets_no_status(after: float) -> Non
     assert (status["run"], status["error"]["reason"]) == (1, "ImageNotFound")
 
 
+@pytest.mark.feature("gitops.ttl")
+def test_an_object_that_is_changed_when_its_time_is_over_is_kept() -> None:
+    """The deletion is of the version it was decided on: a change, and the run it asks for, are not lost."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(IMAGE_PULL, "app", SPEC | {"ttlSecondsAfterFinished": 10})
+        await settle(1.0)
+        mine.api.delay = 2.0
+        await settle(10.0)
+        assert mine.api.of("DELETE")
+        mine.apply(IMAGE_PULL, "app", {"image": "registry.example/app:2"})
+        await settle()
+
+    mine = play(story, bench(**{"registry.example/app:2": OTHER_DIGEST}))
+    status = mine.status(IMAGE_PULL, "app")
+    assert (status["phase"], status["run"], status["image"]["digest"]) == ("Succeeded", 2, OTHER_DIGEST)
+
+
 def test_cancel_ends_the_daemon_call() -> None:
     """Within moments."""
 

@@ -12,13 +12,14 @@ from imageops.api.references import Reference
 from imageops.api.status import PreviousImage
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
+from imageops.engine.protocol import LocalManifest
 from imageops.tools.execution import Execution, execute_without_progress
 from imageops.tools.removal import RemovalArguments, RemovalTool
 from imageops.tools.surroundings import Daemon
 from imageops.tools.tag import TagArguments, TagTool
 from tests.support.builders import DIGEST, IMAGE_ID, OTHER_DIGEST, OTHER_ID
 from tests.support.recorder import Recorder
-from tests.support.recording_engine import RecordingEngine, daemon, local, on_graphdriver
+from tests.support.recording_engine import INDEX, RecordingEngine, daemon, local, on_graphdriver
 
 SOURCE = "registry.example/app:1"
 TARGET = Reference.parse("registry.example/app:2")
@@ -168,3 +169,19 @@ async def test_a_reference_is_removed_only_while_it_names_the_image(image_id: st
     outcome = await execute_without_progress(RemovalTool(daemon(engine)), arguments, observer=Recorder())
     assert (outcome.reason, SOURCE not in engine.images) == (Reason.COMPLETED, removed)
     assert arguments.shown() == {"image": SOURCE}
+
+
+@pytest.mark.feature("pull.platform")
+@pytest.mark.parametrize(
+    ("platform", "removed"),
+    [("linux/arm64", True), ("linux/s390x", False), (None, False)],
+    ids=["same", "another", "whole"],
+)
+async def test_one_platform_of_an_index_is_recognised_by_its_own_id(platform: str | None, *, removed: bool) -> None:
+    """The containerd store gives it the id of its manifest, which is not that of the index."""
+    child = LocalManifest(OTHER_ID, "image", "linux/arm64", available=True, size_bytes=1)
+    index = local(SOURCE, media_type=INDEX)
+    engine = RecordingEngine(images={SOURCE: index}, children={SOURCE: (child,)})
+    arguments = RemovalArguments(reference=Reference.parse(SOURCE), image_id=OTHER_ID, platform=platform)
+    await execute_without_progress(RemovalTool(daemon(engine)), arguments, observer=Recorder())
+    assert (SOURCE not in engine.images) is removed
