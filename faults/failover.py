@@ -64,6 +64,7 @@ def _plan(number: int, what: str, take_away: TakeAway, part: tuple[int, int]) ->
         number=number,
         title=f"leader {what} at {points} of a push, Lease of {seconds} s",
         story=partial(_play, take_away=take_away, lease_seconds=seconds, shares=shares),
+        crashes=_POINTS,
     )
 
 

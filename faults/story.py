@@ -21,15 +21,20 @@ class StoryPlan:
     title: str
     story: Callable[[Environment], str]
     """Returns what it measured."""
+    crashes: int = 0
+    """How often an operator is ended in a story that passes."""
 
     async def run(self, world: World) -> Verdict:
         """Play it in a thread."""
         began = time.monotonic()
-        measured = ""
+        measured, crashes = "", 0
         findings: tuple[str, ...] = ()
         try:
             measured = await asyncio.to_thread(self.story, world.cluster)
+            crashes = self.crashes
         except (AssertionError, TimeoutError) as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             findings = (f"{place.name}, line {place.lineno}: {error or place.line}",)
-        return Verdict(findings=findings, crashes=1, seconds=round(time.monotonic() - began, 1), measured=measured)
+        return Verdict(
+            findings=findings, crashes=crashes, seconds=round(time.monotonic() - began, 1), measured=measured
+        )
