@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
 from imageops.cluster.pauses import Pauses
-from imageops.runtime.app import WATCHED, Drain, Observe
+from imageops.runtime.app import WATCHED, Answered, Drain, Observe
+from imageops.telemetry import watches
 
 
 class NullDiffBase(kopf.DiffBaseStorage):
@@ -51,11 +53,14 @@ class NullProgress(kopf.ProgressStorage):
         return essence
 
 
-async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready: asyncio.Event) -> None:
+async def watch(
+    *, observe: Observe, answered: Answered, drain: Drain, kubeconfig: str | None, ready: asyncio.Event
+) -> None:
     """Watch all kinds until a signal ends the process or a watch breaks for good.
 
     Args:
         observe: Takes every event.
+        answered: Told of every answer of the API server.
         drain: Ends all work, before the watch is gone.
         kubeconfig: Whether a kubeconfig file is used to log in, or the pod's ServiceAccount.
         ready: Set as soon as the watches run.
@@ -67,8 +72,8 @@ async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready
         await drain()
 
     kopf.on.cleanup(registry=handlers)(ended)
-    login = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
-    kopf.on.login(registry=handlers)(login)
+    find = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
+    kopf.on.login(registry=handlers)(Login(find, answered).log_in)
     await kopf.operator(
         registry=handlers,
         settings=settings(),
@@ -76,6 +81,35 @@ async def watch(*, observe: Observe, drain: Drain, kubeconfig: str | None, ready
         clusterwide=True,
         ready_flag=ready,
     )
+
+
+class Login:
+    """Logs in as kopf does, with a session that tells of every answer.
+
+    The same credentials give the same session, so that kopf knows those that were refused.
+    """
+
+    def __init__(self, find: Callable[..., kopf.ConnectionInfo | None], answered: Answered) -> None:
+        """Find credentials by one of kopf's own ways."""
+        self._find = find
+        self._answered = answered
+        self._known: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
+
+    async def log_in(self, **given: Any) -> kopf.AiohttpSession | None:
+        """Return the session; None if there are no credentials."""
+        info = self._find(**given)
+        if info is None:
+            return None
+        if self._known is None or self._known[0] != info:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+                headers=info.as_http_headers(),
+                proxy=info.proxy_url,
+                trust_env=info.trust_env,
+                trace_configs=[watches.trace(self._answered)],
+            )
+            self._known = info, kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+        return self._known[1]
 
 
 def registry(observe: Observe) -> kopf.OperatorRegistry:
@@ -97,6 +131,8 @@ def settings() -> kopf.OperatorSettings:
     result.peering.standalone = True
     result.posting.enabled = False
     result.watching.chunk_size = 500
+    result.watching.server_timeout = watches.SERVER_SECONDS
+    result.watching.client_timeout = watches.CLIENT_SECONDS
     result.networking.error_backoffs = Pauses()
     result.process.ultimate_exiting_timeout = 30.0
     return result
