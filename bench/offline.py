@@ -136,9 +136,14 @@ class OfflineOperator:
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as daemon:
             daemon.bind(f"{folder}/silent.sock")
             daemon.listen()
+            daemon.settimeout(0)
             engine = DockerEngine("default", f"unix://{folder}/silent.sock")
             operator = await cls._with(engine)
-            yield operator
+            # Until it waits for an answer, the thread that calls the daemon competes for the interpreter's lock.
+            connection, _ = await asyncio.get_running_loop().sock_accept(daemon)
+            with connection:
+                await asyncio.get_running_loop().sock_recv(connection, 1)
+                yield operator
             daemon.close()
             await operator.controller.drain(_DRAIN_SECONDS)
             await operator.writer.close()

@@ -6,10 +6,11 @@ API client down to the encoded body, and kopf with our handlers for the echo. `b
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Sequence
+
+import uvloop
 
 from bench.figures import Figure, Goal
 from bench.offline import OfflineOperator, Stopwatch
@@ -50,7 +51,7 @@ def coalesced(count: int) -> Figure:
 
 def written(count: int) -> list[Figure]:
     """Measure one update on its way from a record to the encoded patch, the answer, and the echo of that write."""
-    return asyncio.run(_written(count))
+    return uvloop.run(_written(count))
 
 
 async def _written(count: int) -> list[Figure]:

@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 _COLLECTIONS = {
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "Namespace": "/api/v1/namespaces",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 }
@@ -23,7 +26,9 @@ def install(kubeconfig: Path) -> None:
     """Apply the CRDs and the roles, as the user of a kubeconfig file who may do so."""
     with tempfile.TemporaryDirectory() as folder, KubeClient(Access.read(kubeconfig), Path(folder)) as client:
         for document in manifests():
-            client.apply(f"{_COLLECTIONS[document['kind']]}/{document['metadata']['name']}", document)
+            metadata = document["metadata"]
+            collection = _COLLECTIONS[document["kind"]].format(namespace=metadata.get("namespace"))
+            client.apply(f"{collection}/{metadata['name']}", document)
 
 
 def manifests() -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def _run(cluster: Environment, options: argparse.Namespace, console: Console) ->
         word = "ok" if verdict.passed else "FAILED" if verdict.findings else "not reached"
         line = f"{plan.number:5} {word:11} {verdict.seconds:5.1f} s  {group.name}: {plan.title}"
         console.print(line, markup=False, highlight=False)
-        for finding in verdict.findings:
+        for finding in (verdict.measured, *verdict.findings) if verdict.measured else verdict.findings:
             console.print(f"      {finding}", markup=False, highlight=False)
         if whole or options.keep:
             report.keep(plan, verdict)

@@ -61,9 +61,13 @@ def ends_each_run_once(record: Record, _: Clean) -> Iterator[str]:
 
 def transfers_nothing_twice(record: Record, clean: Clean) -> Iterator[str]:
     """Pull and push calls are at most those of a clean run and one more for each crash."""
+    specs = [state.body.get("spec") or {} for state in record.states]
+    always = {record.names.plain(spec["image"]) for spec in specs if spec.get("imagePullPolicy") == "Always"}
     for transfer, count in record.transfers().items():
+        name, _, tag = transfer.partition("fromImage=")[2].partition("&tag=")
+        known = transfer in record.finished_before_crash and f"{name}:{tag}" not in always
         # In a clean run what is cancelled or deleted may end before its call.
-        allowed = max(1, clean.transfers[transfer]) + record.crashes - (transfer in record.finished_before_crash)
+        allowed = max(1, clean.transfers[transfer]) + record.crashes - known
         if count > allowed:
             yield f"{count} calls, {allowed} allowed: {transfer}"
 
@@ -216,7 +220,8 @@ def _fallen(before: Body, after: Body) -> Iterator[str]:
     if after.get("run") != before.get("run"):
         return
     # An attempt that has to wait after all, or never had its turn, was none: history does not tell of it either.
-    taken_back = int(all(entry.get("attempt") != before.get("attempts") for entry in after.get("history") or ()))
+    last = (before.get("run"), before.get("attempts"))
+    taken_back = int(all((entry.get("run"), entry.get("attempt")) != last for entry in after.get("history") or ()))
     for counter, less in (("attempts", taken_back), ("failedAttempts", 0)):
         if after.get(counter, 0) + less < before.get(counter, 0):
             yield f"{counter} falls from {before[counter]} to {after.get(counter, 0)}"

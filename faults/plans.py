@@ -24,6 +24,8 @@ class Verdict:
     """Whether its fault took place. One that never came to it proves nothing."""
     crashes: int = 0
     seconds: float = 0.0
+    measured: str = ""
+    """A figure that people want to know, in a sentence."""
     operations: int = 0
     """Requests of its own that were judged one by one; 0 where the workload is judged as a whole."""
     covered: frozenset[str] = frozenset()

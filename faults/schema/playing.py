@@ -96,8 +96,7 @@ class Player:
             if probe.when is not When.IN_HASTE:
                 await self._settles(probe)
             if probe.when is When.RESUMED:
-                await self._change({key: value for key, value in changed.items() if key != "suspend"})
-                await self._settles(probe)
+                await self._resume(probe, {key: value for key, value in changed.items() if key != "suspend"})
             # A deadline that was over for a moment may have ended the run: only a token starts another then.
             ended = not self.sequence.subject.ends and probe.path[0] == "activeDeadlineSeconds"
             again = ended or probe.when in {When.ASKED, When.CANCELLED}
@@ -121,6 +120,14 @@ class Player:
             return
         if probe.when in {When.AT_REST, When.DELETED}:
             self._refused_by_operator(probe, body)
+
+    async def _resume(self, probe: Probe, spec: Spec) -> None:
+        """Resume the object, and see it come to rest; one that had ended may be gone since it was seen at rest."""
+        answer = await self._write("PATCH", NAME, self._patch(spec, None))
+        if answer.status == _NOT_FOUND and _may_go(spec):
+            return
+        self._must_be_taken(answer, spec)
+        await self._settles(probe)
 
     async def _taken(self, probe: Probe, spec: Spec, token: str | None) -> bool:
         """Change the spec; tell whether the API server took it."""
@@ -204,7 +211,9 @@ class Player:
 
     async def _change(self, spec: Spec) -> None:
         """Change the spec in a way that must be taken."""
-        answer = await self._write("PATCH", NAME, self._patch(spec, None))
+        self._must_be_taken(await self._write("PATCH", NAME, self._patch(spec, None)), spec)
+
+    def _must_be_taken(self, answer: Answer, spec: Spec) -> None:
         if not answer.taken:
             raise _LostError(answer.message)
         self.tally.operations += 1
@@ -216,11 +225,10 @@ class Player:
         wanted = 0 if stored is None else int(stored["metadata"]["resourceVersion"])
         token = None if stored is None else (stored["metadata"].get("annotations") or {}).get(REQUESTED_AT)
         spec = self._spec if spec is None else spec
-        lives = spec.get("ttlSecondsAfterFinished", _SOON_SECONDS + 1) > _SOON_SECONDS
 
         def holds(body: Body | None) -> bool:
             if body is None:
-                return not lives
+                return _may_go(spec)
             if int(body["metadata"]["resourceVersion"]) < wanted:
                 return False
             return self._is_at_rest(body, token)
@@ -286,6 +294,11 @@ class Player:
 
     def _find(self, what: str) -> None:
         self.tally.findings.append(f"{self._at}: {what}")
+
+
+def _may_go(spec: Spec) -> bool:
+    """Tell whether an object may be gone when it is looked for: it lives for a short time after its end."""
+    return bool(spec.get("ttlSecondsAfterFinished", _SOON_SECONDS + 1) <= _SOON_SECONDS)
 
 
 _NOT_FOUND = 404

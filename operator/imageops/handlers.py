@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
 from imageops.cluster.pauses import Pauses
-from imageops.runtime.app import WATCHED, Drain, Observe
+from imageops.runtime.app import WATCHED, Answered, Drain, Observe
+from imageops.telemetry import watches
 
 
 class NullDiffBase(kopf.DiffBaseStorage):
@@ -54,6 +56,7 @@ class NullProgress(kopf.ProgressStorage):
 async def watch(
     *,
     observe: Observe,
+    answered: Answered,
     drain: Drain,
     kubeconfig: str | None,
     namespaces: Sequence[str],
@@ -63,6 +66,7 @@ async def watch(
 
     Args:
         observe: Takes every event.
+        answered: Told of every answer of the API server.
         drain: Ends all work, before the watch is gone.
         kubeconfig: Whether a kubeconfig file is used to log in, or the pod's ServiceAccount.
         namespaces: Where to watch, and where rights are needed; none = in the whole cluster.
@@ -75,8 +79,8 @@ async def watch(
         await drain()
 
     kopf.on.cleanup(registry=handlers)(ended)
-    login = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
-    kopf.on.login(registry=handlers)(login)
+    find = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
+    kopf.on.login(registry=handlers)(Login(find, answered).log_in)
     await kopf.operator(
         registry=handlers,
         settings=settings(),
@@ -85,6 +89,35 @@ async def watch(
         namespaces=namespaces,
         ready_flag=ready,
     )
+
+
+class Login:
+    """Logs in as kopf does, with a session that tells of every answer.
+
+    The same credentials give the same session, so that kopf knows those that were refused.
+    """
+
+    def __init__(self, find: Callable[..., kopf.ConnectionInfo | None], answered: Answered) -> None:
+        """Find credentials by one of kopf's own ways."""
+        self._find = find
+        self._answered = answered
+        self._known: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
+
+    async def log_in(self, **given: Any) -> kopf.AiohttpSession | None:
+        """Return the session; None if there are no credentials."""
+        info = self._find(**given)
+        if info is None:
+            return None
+        if self._known is None or self._known[0] != info:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+                headers=info.as_http_headers(),
+                proxy=info.proxy_url,
+                trust_env=info.trust_env,
+                trace_configs=[watches.trace(self._answered)],
+            )
+            self._known = info, kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+        return self._known[1]
 
 
 def registry(observe: Observe) -> kopf.OperatorRegistry:
@@ -106,6 +139,8 @@ def settings() -> kopf.OperatorSettings:
     result.peering.standalone = True
     result.posting.enabled = False
     result.watching.chunk_size = 500
+    result.watching.server_timeout = watches.SERVER_SECONDS
+    result.watching.client_timeout = watches.CLIENT_SECONDS
     result.networking.error_backoffs = Pauses()
     result.process.ultimate_exiting_timeout = 30.0
     return result

@@ -34,7 +34,8 @@ def test_an_unforeseen_exception_ends_its_attempt_and_nothing_else(tmp_path: Pat
     with private_control_plane() as plane, closing(ApiServer(plane.kubeconfig)) as api:
         install(Path(plane.kubeconfig))
         daemons = env.load().imageops_daemons
-        operator = OperatorProcess(plane.kubeconfig_operator, daemons, log, module="tests.support.failing_tools")
+        command = ("-m", "tests.support.failing_tools", "operator")
+        operator = OperatorProcess(plane.kubeconfig_operator, daemons, log, command=command)
         objects = Objects(api, "default")
         operator.start()
         try:

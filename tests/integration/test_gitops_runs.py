@@ -13,7 +13,7 @@ from devcluster import parts
 from imageops.api.kinds import IMAGE_PULL, IMAGE_TAG, REQUESTED_AT, SESSION, Kind
 from tests.support.clients import Client, MakeClient, manifest
 from tests.support.metrics import total
-from tests.support.objects import finished, run_ended
+from tests.support.objects import POLL_SECONDS, WAIT_SECONDS, finished, run_ended
 from tests.support.operator_process import OperatorProcess
 from tests.support.states import KINDS, Course, Stage, State
 
@@ -24,6 +24,7 @@ APPLIES = 16
 APPLIERS = 4
 TOKENS = 100
 TTL_SECONDS = 5
+NAMESPACES = "/api/v1/namespaces"
 LATE_SECONDS = 10.0
 MARKS = {
     "argo": {"annotations": {"argocd.argoproj.io/tracking-id": "app:imageops.dev/ImagePull:ns/name"}},
@@ -46,6 +47,18 @@ def held(stage: Stage) -> Iterator[Stage]:
     stage.hold_up()
     yield stage
     stage.let_go()
+
+
+def alone(stage: Stage) -> None:
+    """Wait until the namespaces of former tests are gone: what is cancelled with them ends, too, and is counted."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    ours = {stage.objects.namespace, "default"}
+    while any(
+        name.startswith("test-") and name not in ours
+        for name in (one["metadata"]["name"] for one in stage.objects.api.request("GET", NAMESPACES).body["items"])
+    ):
+        assert time.monotonic() < deadline, "a namespace does not go"
+        time.sleep(POLL_SECONDS)
 
 
 def versions(stage: Stage, names: tuple[str, ...]) -> dict[tuple[Kind, str], str]:
@@ -84,6 +97,7 @@ def test_applying_the_same_manifest_again_does_nothing(
     once, many = "---\n".join(made), kubectl.home / "many.yaml"
     many.write_text("---\n".join([once] * APPLIES), encoding="utf-8")
     total_applies = APPLIERS * APPLIES * len(made)
+    alone(stage)
     look_once(stage, "before")
     runs = total(operator, "imageops_operations_total")
     for way, says in ((["--server-side"], "serverside-applied"), ([], "unchanged")):
@@ -114,6 +128,7 @@ def test_a_restart_runs_nothing_that_has_ended(stage: Stage, operator: OperatorP
         stage.wait(kind, "kept", State.SUCCEEDED)
         stage.wait(kind, "lost", State.FAILED)
     before = versions(stage, names)
+    alone(stage)
     operator.stop()
     operator.start()
     look_once(stage, "after-restart")

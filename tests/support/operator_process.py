@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -35,8 +35,8 @@ class OperatorProcess:
     log: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    module: str = "imageops"
-    """What is run as the operator; another one plants a fault and goes on as it."""
+    command: Sequence[str] = ("-m", "imageops", "operator")
+    """What Python is told to run."""
     _process: subprocess.Popen[bytes] | None = None
     _output: IO[bytes] | None = None
 
@@ -53,7 +53,7 @@ class OperatorProcess:
             **self.settings,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self.module, "operator"],
+            [sys.executable, *self.command],
             env=environment,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -72,10 +72,33 @@ class OperatorProcess:
 
     def is_ready(self) -> bool:
         """Tell whether /readyz is good."""
+        return self._is_good("readyz")
+
+    def is_alive(self) -> bool:
+        """Tell whether /healthz is good."""
+        return self._is_good("healthz")
+
+    def _is_good(self, page: str) -> bool:
         try:
-            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).ok
+            return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=2).ok
         except requests.RequestException:
             return False
+
+    def works(self) -> bool:
+        """Tell whether it watches: a standby is ready and does not."""
+        return self.is_ready() and not self.read("readyz").startswith("standby")
+
+    def wait_works(self, seconds: float = READY_SECONDS) -> None:
+        """Return when it watches."""
+        deadline = time.monotonic() + seconds
+        while not self.works():
+            assert time.monotonic() < deadline, f"the operator does not work after {seconds} s; see {self.log}"
+            time.sleep(0.05)
+
+    def wait_ended(self, seconds: float) -> int:
+        """Return the exit status of a process that ends by itself."""
+        assert self._process is not None
+        return self._process.wait(seconds)
 
     def read(self, page: str) -> str:
         """Return what a page of the health server says."""
@@ -93,13 +116,14 @@ class OperatorProcess:
 
     def pause(self) -> None:
         """Stop it in its tracks, until `resume`."""
-        self._send(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on where it was stopped; one that goes on is left alone."""
-        self._send(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
-    def _send(self, how: signal.Signals) -> None:
+    def send(self, how: signal.Signals) -> None:
+        """Send it a signal, and leave it at that."""
         assert self._process is not None
         self._process.send_signal(how)
 

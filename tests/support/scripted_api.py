@@ -85,6 +85,15 @@ class ScriptedApi:
             raise api_error(409, "AlreadyExists")
         return self.put(place, copy.deepcopy(dict(body)))
 
+    async def replace(self, path: str, body: Mapping[str, Any]) -> Body:
+        """Replace an object in the version that `body` names."""
+        await self._called("PUT", path, body)
+        if path not in self.objects:
+            raise api_error(404, "NotFound")
+        if body["metadata"]["resourceVersion"] != self.objects[path]["metadata"]["resourceVersion"]:
+            raise api_error(409, "Conflict")
+        return self.put(path, copy.deepcopy(dict(body)))
+
     async def patch(self, path: str, operations: list[Body]) -> Body:
         """Apply a JSON patch."""
         operations = json.loads(encoded(operations))

@@ -57,16 +57,42 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     for kubeconfig, login in ((None, kopf.login_with_service_account), ("/kube", kopf.login_with_kubeconfig)):
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
-            observe=lambda *_: None, drain=drain, kubeconfig=kubeconfig, namespaces=namespaces, ready=ready
+            observe=lambda *_: None,
+            answered=lambda _: None,
+            drain=drain,
+            kubeconfig=kubeconfig,
+            namespaces=namespaces,
+            ready=ready,
         )
         registry = seen["registry"]
         activities = {one.activity.value: one.fn for one in registry._activities.get_all_handlers()}
-        assert (set(activities), activities["authentication"]) == ({"cleanup", "authentication"}, login)
+        assert set(activities) == {"cleanup", "authentication"}
+        logged_in: Any = activities["authentication"]
+        assert logged_in.__self__._find is login
         for part in ("_changing", "_spawning", "_indexing", "_webhooks"):
             assert list(getattr(registry, part).get_all_handlers()) == []
         assert (seen["standalone"], seen["ready_flag"]) == (True, ready)
         assert (seen["clusterwide"], seen["namespaces"]) == (not namespaces, namespaces)
     assert drained.is_set()
+
+
+async def test_a_login_gives_a_session_that_tells_of_answers() -> None:
+    """The same one for the same credentials, so that kopf knows those that were refused; none without any."""
+    found: list[kopf.ConnectionInfo | None] = [None]
+    login = handlers.Login(lambda **_: found[0], lambda _: None)
+    assert await login.log_in() is None
+    found[0] = kopf.ConnectionInfo(server="https://api.test", token="one")
+    first = await login.log_in()
+    assert first is not None
+    assert (first.server, await login.log_in()) == ("https://api.test", first)
+    assert first.aiohttp_session.headers["Authorization"] == "Bearer one"
+    assert len(first.aiohttp_session.trace_configs) == 1
+    found[0] = kopf.ConnectionInfo(server="https://api.test", token="two")
+    second = await login.log_in()
+    assert second is not None
+    assert second is not first
+    for session in (first, second):
+        await session.aiohttp_session.close()
 
 
 async def test_an_event_is_handed_on_as_it_is() -> None:

@@ -1,12 +1,12 @@
 """Read the command line and run what it names."""
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
+import uvloop
 from kubernetes.aio.config import ConfigException
 
 from imageops import handlers
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     logs.set_up(settings.log_level)
     try:
-        asyncio.run(app.run(settings, handlers.watch))
+        uvloop.run(app.run(settings, handlers.watch))
     except (OSError, ConfigException) as error:
         logger.error("the operator cannot start: %s", error)  # noqa: TRY400 - a stack says nothing more
         return EXIT_FAILURE

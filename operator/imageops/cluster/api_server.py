@@ -7,7 +7,7 @@ twice or decoding it into models costs more than the rest of a request.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -22,6 +22,10 @@ CONNECTIONS = 64
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+_READING = frozenset({"GET"})
+
+Permit = Callable[[], bool]
+"""Tells whether this process may change anything now."""
 
 
 class ApiError(Exception):
@@ -70,6 +74,14 @@ class ApiUnreachableError(ApiError):
         return True
 
 
+class NotPermittedError(ApiError):
+    """The request was not sent: it would have changed something, and this process may not any more."""
+
+    def __init__(self, *, request: str) -> None:
+        """Keep what callers decide by."""
+        super().__init__(request=request, code=0, reason="NotPermitted", caused=False, retry_after=None)
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServer:
     """The API server."""
@@ -80,8 +92,15 @@ class ApiServer:
     """What every request is given: the proxy and the name in the server's certificate, where they are configured."""
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None) -> Self:
-        """Read the configuration of a kubeconfig file, or of the pod this process runs in."""
+    async def connect(cls, kubeconfig: str | None, *, permit: Permit | None = None) -> Self:
+        """Read the configuration of a kubeconfig file, or of the pod this process runs in.
+
+        Args:
+            kubeconfig: The file; None = the ServiceAccount of the pod.
+            permit: Asked about each request that changes anything, when its connection stands and its first byte is
+                about to be sent. None = always.
+
+        """
         configuration = client.Configuration()
         if kubeconfig is not None:
             await config.load_kube_config(config_file=os.fspath(kubeconfig), client_configuration=configuration)
@@ -97,6 +116,7 @@ class ApiServer:
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
             trust_env=True,
+            trace_configs=[_guarded_by(permit)] if permit is not None else None,
         )
         return cls(session, configuration, {name: value for name, value in options.items() if value})
 
@@ -121,6 +141,15 @@ class ApiServer:
 
         """
         return await self._request("POST", path, body=body)
+
+    async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object, if it still has the resourceVersion in `body`, and return it as stored.
+
+        Raises:
+            ApiError: `stale` if it has another, `not_found` if the object is gone.
+
+        """
+        return await self._request("PUT", path, body=dict(body))
 
     async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply a JSON patch (RFC 6902) and return the object as stored; a value may be a model.
@@ -176,6 +205,20 @@ class ApiServer:
             raise _refusal(request, answer.status, content, answer.headers.get("Retry-After"))
         value = json.loads(content)
         return value if isinstance(value, dict) else {}
+
+
+def _guarded_by(permit: Permit) -> aiohttp.TraceConfig:
+    """Return the hook that stops a request between its connection and its first byte."""
+
+    async def check(
+        _session: aiohttp.ClientSession, _context: object, request: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if request.method not in _READING and not permit():
+            raise NotPermittedError(request=f"{request.method} {request.url.path}")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(check)
+    return trace
 
 
 def encoded(body: Any) -> bytes:

@@ -165,7 +165,7 @@ class StatusWriter:
         lane = self._lanes.setdefault(key.uid, _Lane())
         lane.latest, lane.at_rest = _Report(status, basis, stale), False
         if lane.reporter is None:
-            lane.reporter = asyncio.create_task(self._report(key, lane), name=f"report {key}")
+            lane.reporter = asyncio.create_task(self._report(key, lane), name=key.uid)
 
     def drop(self, uid: str) -> None:
         """Drop what waits to be reported of an object."""
@@ -197,8 +197,11 @@ class StatusWriter:
         try:
             while lane.latest is not None:
                 pause = lane.last_report + REPORT_PERIOD_SECONDS - time.monotonic()
-                await _pause(max(pause, _retry_delay(failures)))
-                await _pause(self._budget.wait())
+                pause = max(pause, _retry_delay(failures))
+                if pause > 0:  # else the event loop is spared a turn
+                    await asyncio.sleep(pause)
+                if (pause := self._budget.wait()) > 0:
+                    await asyncio.sleep(pause)
                 async with lane.lock:
                     report, commits = lane.take(), lane.commits
                     resource_version = report.basis() if report is not None else None
@@ -250,12 +253,6 @@ class StatusWriter:
         self._counted(key, "refused")
         logger.error("the API server refused a status of %s: %s", key, error)
         return RefusedError(str(key))
-
-
-async def _pause(seconds: float) -> None:
-    """Wait; where there is nothing to wait for, spare the event loop a turn."""
-    if seconds > 0:
-        await asyncio.sleep(seconds)
 
 
 def _retry_delay(failures: int) -> float:

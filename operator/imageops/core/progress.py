@@ -16,7 +16,6 @@ from imageops.api.status import Progress
 
 RATE_WINDOW_SECONDS = 10.0
 _SAMPLE_SECONDS = 0.5
-_SAMPLES_FOR_A_RATE = 2
 _PERCENT_BEFORE_VERIFIED = 99
 """The highest percentage before the result was checked: a finished stream proves nothing yet."""
 
@@ -173,10 +172,11 @@ class ProgressTracker:
             self._samples.popleft()
 
     def _rate(self, now: float) -> int | None:
-        samples = [sample for sample in tuple(self._samples) if sample[0] >= now - RATE_WINDOW_SECONDS]
-        if len(samples) < _SAMPLES_FOR_A_RATE or samples[-1][0] <= samples[0][0]:
+        samples = tuple(self._samples)
+        first = next((sample for sample in samples if sample[0] >= now - RATE_WINDOW_SECONDS), None)
+        if first is None or samples[-1][0] <= first[0]:
             return None
-        return round((samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0]))
+        return round((samples[-1][1] - first[1]) / (samples[-1][0] - first[0]))
 
     def _bytes_total(self) -> int | None:
         """Add all streams up; None before the last one has begun, or while one of them cannot tell."""

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from imageops.api.operations import OperationSpec
@@ -38,6 +39,7 @@ class SpecHash:
         return cls(_digest(raw_spec), "")
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str | None) -> Self | None:
         """Read a stamped hash back; None for an absent one or one of another version."""
         if text is None or not text.startswith(PREFIX):

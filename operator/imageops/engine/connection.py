@@ -25,6 +25,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
 from imageops.engine import endpoints
 
 if TYPE_CHECKING:
@@ -247,12 +249,21 @@ def _tls_config(tls: DaemonTls | None) -> TLSConfig | bool:
 class DaemonClient(docker.APIClient):
     """docker-py's low-level client, held to the listed endpoints of one daemon. For use in one thread at a time."""
 
-    def __init__(self, address: DaemonAddress, *, opened: Callable[[], None]) -> None:
-        """Prepare a client; no I/O but reading the empty configuration."""
+    def __init__(
+        self, address: DaemonAddress, *, opened: Callable[[], None], permit: Callable[[], bool] | None = None
+    ) -> None:
+        """Prepare a client; no I/O but reading the empty configuration.
+
+        Args:
+            address: Where the daemon listens.
+            opened: Called after each connection that had to be opened anew.
+            permit: Asked before each request whether it may be sent; None = always.
+        """
         super().__init__(base_url=address.base_url, version=_UNASKED_VERSION, tls=_tls_config(address.tls))
         # No proxy, .netrc or CA bundle out of the environment. The bundle would even replace the daemon's own CA.
         self.trust_env = False
         self.headers["Accept-Encoding"] = "identity"
+        self._permit = permit
         self.link = DaemonAdapter(address, opened=opened)
         self.adapters.clear()
         self.mount(str(self.base_url), self.link)
@@ -262,6 +273,9 @@ class DaemonClient(docker.APIClient):
 
         Raises:
             EndpointRefusedError: It does not; nothing was sent.
+            OperationError: INTERRUPTED if this process may not act any more; nothing was sent.
         """
         endpoints.check(str(request.method), str(request.url))
+        if self._permit is not None and not self._permit():
+            raise OperationError(Reason.INTERRUPTED)
         return super().send(request, **options)

@@ -63,7 +63,15 @@ class _Known:
 class DockerEngine:
     """One Docker daemon."""
 
-    def __init__(self, name: str, base_url: str, *, tls: DaemonTls | None = None, max_transfers: int = 6) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        tls: DaemonTls | None = None,
+        max_transfers: int = 6,
+        permit: Callable[[], bool] | None = None,
+    ) -> None:
         """Prepare the engine; no I/O, so the daemon may come up later.
 
         Args:
@@ -72,12 +80,15 @@ class DockerEngine:
             tls: The files for TCP; needed unless the daemon is on this machine.
             max_transfers: Pulls and pushes that may run at a time, at least 1. Further ones wait. Twice the daemon's
                 `max-concurrent-downloads`, which is 3 unless it was told otherwise, keeps it busy.
+            permit: Asked in worker threads before each request; None = always. Once it says no,
+                calls end as INTERRUPTED.
 
         Raises:
             ValueError: The address cannot be used, or `max_transfers` is below 1.
         """
         self.name = name
         self._address = DaemonAddress(base_url, tls)
+        self._permit = permit
         ignore_ambient_configuration()
         self._transfers = ClientPool(f"{name}-transfer", max_transfers, self._make_client)
         self._lookups = ClientPool(f"{name}-lookup", max_transfers, self._make_client)
@@ -89,7 +100,7 @@ class DockerEngine:
 
     def _make_client(self) -> DaemonClient:
         try:
-            return DaemonClient(self._address, opened=self._connection_opened)
+            return DaemonClient(self._address, opened=self._connection_opened, permit=self._permit)
         except DockerException:
             # A TLS file is not there (yet).
             unavailable = OperationError(Reason.DAEMON_UNAVAILABLE)

@@ -3,26 +3,30 @@
 import asyncio
 import gc
 import logging
+import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
-from imageops.cluster.api_server import ApiError, ApiServer
+from imageops.cluster.api_server import ApiError, ApiServer, Permit
 from imageops.cluster.events import EventRecorder
+from imageops.cluster.lease import Lease
 from imageops.cluster.status_writer import StatusWriter
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.controller import Controller, Decider
 from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.deciders import OperationDecider, SessionDecider
+from imageops.runtime.leadership import Leadership
 from imageops.runtime.objects import ObjectStore
 from imageops.runtime.settings import Settings
 from imageops.telemetry.health import HealthServer, Verdict
 from imageops.telemetry.metrics import Metrics
+from imageops.telemetry.watches import WatchAnswers
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -31,6 +35,8 @@ WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
 
 Observe = Callable[[Kind, str | None, Mapping[str, Any]], None]
 """Takes a watch event: the kind, the event's type (None for the first listing) and the object."""
+Answered = Callable[[str], None]
+"""Takes the plural of a kind whose list or watch was answered, or whatever else the last part of the path was."""
 Drain = Callable[[], Awaitable[None]]
 """Ends all work."""
 
@@ -42,6 +48,7 @@ class Watch(Protocol):
         self,
         *,
         observe: Observe,
+        answered: Answered,
         drain: Drain,
         kubeconfig: str | None,
         namespaces: Sequence[str],
@@ -66,13 +73,21 @@ class _Health:
     watching: bool = False
     problem: str = "waiting for the API server to serve the kinds"
     daemons: Daemons | None = None
+    watches: WatchAnswers = field(default_factory=WatchAnswers)
+    awaited: Lease | None = None
+    """The Lease, while another process holds it."""
 
     def alive(self) -> Verdict:
-        """The process answers, so its loop turns."""
-        return Verdict(good=True, text="ok")
+        """The process answers, so its loop turns; what its watches live from must answer too."""
+        dead = self.watches.dead()
+        return Verdict(good=not dead, text=f"no answer to the watch of {', '.join(dead)}" if dead else "ok")
 
     def ready(self) -> Verdict:
         """Ready means that the kinds are watched; a daemon that is away degrades, and restarts nothing."""
+        if self.awaited is not None:
+            # Ready as a standby: a rollout waits for it before it ends the old leader.
+            holder = self.awaited.holder
+            return Verdict(good=bool(holder), text=f"standby: {holder} leads" if holder else "waiting for the Lease")
         if not self.watching or self.daemons is None:
             return Verdict(good=False, text=self.problem)
         away = [name for name in self.daemons.engines if not self.daemons.is_up(name)]
@@ -87,14 +102,46 @@ async def run(settings: Settings, watch: Watch) -> None:
     port = await server.start(settings.health_host, settings.health_port)
     logger.info("health and metrics are served on port %d", port)
     try:
-        api = await ApiServer.connect(settings.kubeconfig)
-        try:
-            await _wait_for_kinds(api)
-            await _operate(settings, watch, api, metrics, health)
-        finally:
-            await api.close()
+        async with Leadership.candidate(settings.lease, settings.kubeconfig) as leadership:
+            if leadership.lease is not None:
+                metrics.leader.labels(leadership.lease.name).set_function(leadership.lease.held)
+            api = await ApiServer.connect(settings.kubeconfig, permit=leadership.permit)
+            try:
+                if await _unless_ended(_prepare(api, leadership, health)):
+                    async with leadership.kept():
+                        await _operate(settings, watch, api, metrics, health, permit=leadership.permit)
+            finally:
+                await api.close()
     finally:
         await server.stop()
+
+
+async def _unless_ended(work: Coroutine[Any, Any, None]) -> bool:
+    """Do work that a signal may end, and tell whether it was done.
+
+    Without a handler a signal would do nothing at all to the first process of a container. kopf has its own, later.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await asyncio.wait([task])
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    if task.cancelled():
+        logger.info("ended before there was work to do")
+        return False
+    await task
+    return True
+
+
+async def _prepare(api: ApiServer, leadership: Leadership, health: _Health) -> None:
+    """Return when there are kinds to watch and this process is the one to do so."""
+    await _wait_for_kinds(api)
+    health.awaited = leadership.lease
+    await leadership.gain()
+    health.awaited, health.problem = None, "starting to watch"
 
 
 def calm_collector() -> None:
@@ -108,12 +155,16 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health) -> None:
+async def _operate(
+    settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health, *, permit: Permit | None
+) -> None:
     watcher = MetricsWatcher(metrics)
     store = ObjectStore()
     events = EventRecorder(api)
     engines = {
-        name: DockerEngine(name, address, tls=settings.daemon_tls(name), max_transfers=settings.max_transfers)
+        name: DockerEngine(
+            name, address, tls=settings.daemon_tls(name), max_transfers=settings.max_transfers, permit=permit
+        )
         for name, address in settings.daemons.items()
     }
     limits = Limits(
@@ -164,9 +215,11 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
             await events.drain(EVENT_SECONDS)
             await end_background()  # kopf would wait 5 s for tasks that go on
 
+        health.watches.expect(kind.plural for kind in WATCHED)
         try:
             await watch(
                 observe=observe,
+                answered=health.watches.answered,
                 drain=drain,
                 kubeconfig=settings.kubeconfig,
                 namespaces=settings.namespaces,
@@ -174,6 +227,7 @@ async def _operate(settings: Settings, watch: Watch, api: ApiServer, metrics: Me
             )
         finally:
             health.watching, health.problem = False, "ending"
+            health.watches.expect(())
             watching.cancel()
             await daemons.close()
 

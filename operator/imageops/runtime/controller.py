@@ -122,7 +122,7 @@ class Controller:
         """Have an object looked at."""
         entry.dirty = True
         if entry.worker is None and not entry.gone:
-            entry.worker = asyncio.create_task(self._work(entry), name=f"work {entry.key}")
+            entry.worker = asyncio.create_task(self._work(entry), name=entry.key.uid)
 
     def wake_by_uid(self, uid: str) -> None:
         """Have an object looked at, if it is still there."""

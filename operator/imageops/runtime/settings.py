@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from imageops.core.lease import Timing
 from imageops.engine.connection import DaemonAddress, DaemonTls
 
 DEFAULT_DAEMON = "default"
 DEFAULT_MAX_TRANSFERS = 6
 DEFAULT_REGISTRY_RATE = 50
+DEFAULT_LEASE_SECONDS = 15
+"""As Kubernetes' own controllers have it."""
+MIN_LEASE_SECONDS = 3
+"""With less, a holder that gives up after two thirds would have less than a second to end in."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """A DNS label (RFC 1123), as the names of namespaces are; no pattern, which kopf would take as well."""
@@ -18,6 +23,36 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 class SettingsError(ValueError):
     """A setting cannot be used; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseSettings:
+    """The Lease that several processes share, of which the one that holds it works."""
+
+    namespace: str
+    name: str
+    timing: Timing = Timing(DEFAULT_LEASE_SECONDS)  # noqa: RUF009 - a frozen value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """Read the `IMAGEOPS_LEASE_*` variables; None without IMAGEOPS_LEASE_NAME.
+
+        Raises:
+            SettingsError: If one of them cannot be used.
+
+        """
+        name = environment.get("IMAGEOPS_LEASE_NAME", "")
+        namespace = environment.get("IMAGEOPS_LEASE_NAMESPACE", "")
+        if not name:
+            return None
+        if not namespace:
+            raise SettingsError(
+                "IMAGEOPS_LEASE_NAME is of no use without IMAGEOPS_LEASE_NAMESPACE, where the Lease lies"
+            )
+        seconds = _positive(environment, "IMAGEOPS_LEASE_DURATION_SECONDS", DEFAULT_LEASE_SECONDS)
+        if seconds < MIN_LEASE_SECONDS:
+            raise SettingsError(f"IMAGEOPS_LEASE_DURATION_SECONDS={seconds} is less than {MIN_LEASE_SECONDS}")
+        return cls(namespace=namespace, name=name, timing=Timing(seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +77,8 @@ class Settings:
     """Pulls and pushes that may run on one daemon at the same time: twice the Engine's own default for downloads."""
     registry_rate: int = DEFAULT_REGISTRY_RATE
     """Operations per second that may turn to one registry with one credential."""
+    lease: LeaseSettings | None = None
+    """None = this process works alone, and always."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -74,6 +111,7 @@ class Settings:
             log_level=level,
             max_transfers=_positive(environment, "IMAGEOPS_MAX_TRANSFERS", DEFAULT_MAX_TRANSFERS),
             registry_rate=_positive(environment, "IMAGEOPS_REGISTRY_RATE", DEFAULT_REGISTRY_RATE),
+            lease=LeaseSettings.from_environment(environment),
         )
         for name, address in daemons.items():
             try:

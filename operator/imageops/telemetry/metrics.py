@@ -69,6 +69,12 @@ class Metrics:
             "Seconds since the last watch event of any kind.",
             **labels,  # type: ignore[arg-type]
         )
+        self.leader = Gauge(
+            "leader_election_master_status",
+            "Whether this process holds the Lease.",
+            ["name"],
+            **labels,  # type: ignore[arg-type]
+        )
 
     def exposition(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""

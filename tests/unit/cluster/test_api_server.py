@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ import yaml
 from aiohttp import web
 
 from imageops.cluster import api_server
-from imageops.cluster.api_server import ApiError, ApiServer, ApiUnreachableError
+from imageops.cluster.api_server import JSON, ApiError, ApiServer, ApiUnreachableError, NotPermittedError, Permit
 
 TOKEN = "bearer-of-the-operator"
 PATH = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls/app"
@@ -29,11 +29,19 @@ class Server:
     drop: bool = False
     silence: asyncio.Event | None = None
     seen: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
+    came: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def wait_for(self, number: int) -> None:
+        """Return when so many requests have come."""
+        async with self.came:
+            await self.came.wait_for(lambda: len(self.seen) >= number)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer."""
         text = await request.text()
         self.seen.append((request.method, request.path_qs, dict(request.headers), json.loads(text) if text else None))
+        async with self.came:
+            self.came.notify_all()
         if self.silence is not None:
             await self.silence.wait()
         if self.drop:
@@ -44,7 +52,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(server: Server, folder: Path) -> AsyncIterator[ApiServer]:
+async def serving(server: Server, folder: Path, permit: Permit | None = None) -> AsyncIterator[ApiServer]:
     """Serve on the loopback address, and connect by a kubeconfig file."""
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", server.handle)
@@ -62,7 +70,7 @@ async def serving(server: Server, folder: Path) -> AsyncIterator[ApiServer]:
     }
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
-    api = await ApiServer.connect(str(path))
+    api = await ApiServer.connect(str(path), permit=permit)
     try:
         yield api
     finally:
@@ -78,6 +86,7 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         assert await api.get(PATH) == {"kind": "ImagePull"}
         await api.get(PATH, {"labelSelector": "imageops.dev/session=a b"})
         await api.create(PATH, {"kind": "ImagePull"})
+        await api.replace(PATH, {"kind": "ImagePull", "metadata": {"resourceVersion": "7"}})
         await api.patch(PATH, patch)
         await api.delete(PATH, uid="uid-1")
         await api.delete(PATH, uid="uid-1", resource_version="7")
@@ -85,15 +94,17 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         ("GET", PATH),
         ("GET", f"{PATH}?labelSelector=imageops.dev/session%3Da+b"),
         ("POST", PATH),
+        ("PUT", PATH),
         ("PATCH", PATH),
         ("DELETE", PATH),
         ("DELETE", PATH),
     ]
     assert {headers["Authorization"] for _, _, headers, _ in server.seen} == {f"Bearer {TOKEN}"}
     types = [headers["Content-Type"] for _, _, headers, _ in server.seen[2:]]
-    assert types == ["application/json", "application/json-patch+json", "application/json", "application/json"]
+    assert types == [JSON, JSON, "application/json-patch+json", JSON, JSON]
     assert [body for _, _, _, body in server.seen[2:]] == [
         {"kind": "ImagePull"},
+        {"kind": "ImagePull", "metadata": {"resourceVersion": "7"}},
         patch,
         {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}},
         {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1", "resourceVersion": "7"}},
@@ -178,3 +189,45 @@ async def test_an_answer_that_is_no_object_is_an_empty_one(tmp_path: Path) -> No
     """Nothing is read out of it."""
     async with serving(Server(body=[1]), tmp_path) as api:
         assert await api.get(PATH) == {}
+
+
+async def test_what_is_not_permitted_is_not_sent(tmp_path: Path) -> None:
+    """No request that changes anything gets a byte out; reading goes on, and so does writing once it may."""
+    server, permitted = Server(), False
+    async with serving(server, tmp_path, lambda: permitted) as api:
+        writes: list[Callable[[], Awaitable[object]]] = [
+            lambda: api.create(PATH, {}),
+            lambda: api.replace(PATH, {}),
+            lambda: api.patch(PATH, []),
+            lambda: api.delete(PATH, uid="uid-1"),
+        ]
+        for write in writes:
+            with pytest.raises(NotPermittedError) as caught:
+                await write()
+            assert (caught.value.transient, caught.value.stale, caught.value.not_found) == (False, False, False)
+        await api.get(PATH)
+        assert [method for method, *_ in server.seen] == ["GET"]
+        permitted = True
+        for write in writes:
+            await write()
+    assert [method for method, *_ in server.seen] == ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+async def test_permission_is_asked_for_when_the_connection_stands(tmp_path: Path) -> None:
+    """A process that was stopped while it waited for one sends nothing when it goes on."""
+    server, asked = Server(silence=asyncio.Event()), 0
+
+    def permit() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked <= api_server.CONNECTIONS
+
+    async with serving(server, tmp_path, permit) as api:
+        requests = [asyncio.create_task(api.create(PATH, {})) for _ in range(api_server.CONNECTIONS + 1)]
+        assert server.silence is not None
+        await server.wait_for(api_server.CONNECTIONS)
+        assert asked == api_server.CONNECTIONS
+        server.silence.set()
+        results = await asyncio.gather(*requests, return_exceptions=True)
+    assert [type(one) for one in results].count(NotPermittedError) == 1
+    assert len(server.seen) == api_server.CONNECTIONS

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from imageops.api.errors import OperationError
+from imageops.api.reasons import Reason
 from imageops.engine.connection import DaemonAddress, DaemonClient, DaemonTls, ignore_ambient_configuration
 
 TLS = DaemonTls(Path("ca.pem"), Path("cert.pem"), Path("key.pem"))
@@ -72,4 +74,17 @@ def test_only_the_daemon_can_be_reached() -> None:
     """A client has one way out; there is no adapter for any other address."""
     client = DaemonClient(DaemonAddress("unix:///nowhere/docker.sock", None), opened=lambda: None)
     assert list(client.adapters) == ["http+docker://localhost"]
+    client.close()
+
+
+def test_a_client_that_may_not_act_sends_nothing() -> None:
+    """There is no daemon here, and no attempt to reach one."""
+    client = DaemonClient(
+        DaemonAddress("unix:///nowhere/docker.sock", None),
+        opened=lambda: pytest.fail("connected"),
+        permit=lambda: False,
+    )
+    with pytest.raises(OperationError) as caught:
+        client.request("GET", f"{client.base_url}/_ping")
+    assert caught.value.reason is Reason.INTERRUPTED
     client.close()

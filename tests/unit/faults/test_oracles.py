@@ -125,6 +125,16 @@ def test_an_attempt_that_has_to_wait_is_taken_back() -> None:
     assert said(record(pull(at_work(attempts=2)), pull(waiting), left=[pull(status())])) == {"never_goes_back"}
 
 
+def test_an_attempt_of_the_same_number_in_another_run_proves_nothing() -> None:
+    """A first attempt that has to wait is taken back, whatever former runs did; an entry of its own says it was one."""
+    before = at_work(run=2, attempts=1)
+    former = [{"run": 1, "attempt": 1, "outcome": "Succeeded"}]
+    waiting = at_work(run=2, attempts=0) | {"phase": "Pending", "history": former}
+    assert said(record(pull(before), pull(waiting), left=[pull(status())])) == set()
+    kept = waiting | {"history": [*former, {"run": 2, "attempt": 1, "outcome": "Failed"}]}
+    assert said(record(pull(before), pull(kept), left=[pull(status())])) == {"never_goes_back"}
+
+
 @pytest.mark.feature("status.recreated")
 def test_a_status_of_another_object_is_seen() -> None:
     """By what it speaks of, and a write that could land on another by what it does not test."""

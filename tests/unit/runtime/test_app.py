@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,12 +11,17 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.kinds import GROUP, VERSION
 from imageops.api.reasons import Reason
+from imageops.cluster import lease as leases
+from imageops.cluster.lease import Lease
+from imageops.core.lease import Timing
 from imageops.runtime import app
 from imageops.runtime.daemons import Daemons, Limits
+from imageops.runtime.leadership import Leadership
+from imageops.telemetry import watches
 from imageops.telemetry.metrics import Metrics
 from tests.support.recording_engine import RecordingEngine
 from tests.support.scripted_api import ScriptedApi
-from tests.support.virtual_time import run
+from tests.support.virtual_time import monotonic, run
 
 GROUP_PATH = f"/apis/{GROUP}/{VERSION}"
 
@@ -49,6 +57,75 @@ def test_the_operator_waits_until_all_kinds_are_served(caplog: pytest.LogCapture
         "waiting for the API server to serve imagepulls, imagepushes, imagetags, sessions; apply the CRDs",
         "waiting for the API server to serve sessions; apply the CRDs",
     ]
+
+
+@pytest.mark.feature("scale.failover")
+def test_a_standby_is_ready_as_soon_as_it_knows_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a rollout goes on; whoever cannot read the Lease is of no use, and says so."""
+    monkeypatch.setattr(leases, "clock", monotonic)
+
+    async def story() -> None:
+        api = ScriptedApi()
+        server: Any = api
+        api.put(GROUP_PATH, {"resources": [{"name": kind.plural} for kind in app.WATCHED]})
+        first, second = (
+            Leadership(Lease(server, "system", "imageops", identity=name, timing=Timing(15)))
+            for name in ("first", "second")
+        )
+        await first.gain()
+        health = app._Health()
+        api.delay = 1.0
+        waiting = asyncio.create_task(app._prepare(server, second, health))
+        await asyncio.sleep(1.5)
+        assert (health.ready().good, health.ready().text) == (False, "waiting for the Lease")
+        await asyncio.sleep(1)
+        assert (health.ready().good, health.ready().text) == (True, "standby: first leads")
+        assert health.alive().good
+        await waiting
+        assert (health.ready().good, health.ready().text) == (False, "starting to watch")
+
+    run(story())
+
+
+@pytest.mark.feature("scale.failover")
+async def test_a_process_that_waits_ends_at_a_signal() -> None:
+    """It would be ignored by the first process of a container otherwise; work that fails tells why."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def waits() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    async def done() -> None:
+        await asyncio.sleep(0)
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    assert not await app._unless_ended(waits())
+    assert await app._unless_ended(done())
+    with pytest.raises(LookupError):
+        await app._unless_ended(fails())
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.feature("health.liveness")
+def test_a_dead_watch_is_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/healthz names the kinds, until an answer comes."""
+    monkeypatch.setattr(watches, "time", SimpleNamespace(monotonic=monotonic))
+
+    async def story() -> None:
+        health = app._Health()
+        health.watches.expect(["imagepulls", "sessions"])
+        assert health.alive().good
+        await asyncio.sleep(watches.DEAD_SECONDS)
+        assert (health.alive().good, health.alive().text) == (False, "no answer to the watch of imagepulls, sessions")
+        for kind in ("imagepulls", "sessions"):
+            health.watches.answered(kind)
+        assert health.alive().good
+
+    run(story())
 
 
 async def test_ready_means_watching_and_a_daemon_that_is_away_only_degrades() -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from imageops.core.lease import Timing
 from imageops.engine.connection import DaemonTls
-from imageops.runtime.settings import Settings, SettingsError, parse_daemons
+from imageops.runtime.settings import LeaseSettings, Settings, SettingsError, parse_daemons
 
 
 def test_nothing_set_is_one_daemon_beside_the_operator() -> None:
@@ -15,6 +16,7 @@ def test_nothing_set_is_one_daemon_beside_the_operator() -> None:
         daemons={"default": "unix:///var/run/docker.sock"},
         default_daemon="default",
         kubeconfig=None,
+        lease=None,
     )
     assert (settings.health_port, settings.log_level, settings.max_transfers) == (8080, "INFO", 6)
 
@@ -32,6 +34,9 @@ def test_everything_can_be_set() -> None:
             "IMAGEOPS_LOG_LEVEL": "debug",
             "IMAGEOPS_MAX_TRANSFERS": "2",
             "IMAGEOPS_REGISTRY_RATE": "7",
+            "IMAGEOPS_LEASE_NAMESPACE": "system",
+            "IMAGEOPS_LEASE_NAME": "one",
+            "IMAGEOPS_LEASE_DURATION_SECONDS": "30",
             "PATH": "/bin",
         },
     )
@@ -46,6 +51,7 @@ def test_everything_can_be_set() -> None:
         log_level="DEBUG",
         max_transfers=2,
         registry_rate=7,
+        lease=LeaseSettings(namespace="system", name="one", timing=Timing(30)),
     )
 
 
@@ -92,6 +98,30 @@ def test_each_daemon_behind_tcp_has_a_folder_of_certificates() -> None:
     settings = Settings.from_environment(given | {"IMAGEOPS_DAEMON_CERTS": "/c"})
     assert settings.daemon_tls("a") is None
     assert settings.daemon_tls("b") == DaemonTls(Path("/c/b/ca.crt"), Path("/c/b/tls.crt"), Path("/c/b/tls.key"))
+
+
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [
+        ("IMAGEOPS_LEASE_NAMESPACE", {}),
+        ("IMAGEOPS_LEASE_NAMESPACE", {"IMAGEOPS_LEASE_NAMESPACE": ""}),
+        ("IMAGEOPS_LEASE_DURATION_SECONDS", {"IMAGEOPS_LEASE_DURATION_SECONDS": "2", "IMAGEOPS_LEASE_NAMESPACE": "a"}),
+        ("IMAGEOPS_LEASE_DURATION_SECONDS", {"IMAGEOPS_LEASE_DURATION_SECONDS": "1s", "IMAGEOPS_LEASE_NAMESPACE": "a"}),
+    ],
+)
+def test_a_lease_that_cannot_be_held_is_named(name: str, environment: dict[str, str]) -> None:
+    """Without a name there is none, whatever else is set."""
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({"IMAGEOPS_LEASE_NAME": "one", **environment})
+    assert Settings.from_environment({"IMAGEOPS_LEASE_NAME": "", **environment}).lease is None
+
+
+def test_a_lease_lasts_as_long_as_those_of_kubernetes_unless_it_is_set() -> None:
+    """15 s."""
+    environment = {"IMAGEOPS_LEASE_NAME": "one", "IMAGEOPS_LEASE_NAMESPACE": "system"}
+    assert Settings.from_environment(environment).lease == LeaseSettings(
+        namespace="system", name="one", timing=Timing(15)
+    )
 
 
 def test_daemons_keep_their_order() -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import queue
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from imageops.telemetry import logs
@@ -121,6 +126,44 @@ async def test_probes_tell_the_verdict_and_scrapes_the_metrics() -> None:
         await server.stop()
     with pytest.raises(aiohttp.ClientConnectorError):
         await answer("/healthz")
+
+
+def probe_often(url: str) -> None:
+    """Probe until there is no answer: the loop need not be blocked yet."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        requests.get(url, timeout=0.5)
+
+
+@pytest.mark.feature("health.liveness")
+def test_a_probe_of_a_blocked_event_loop_gets_no_answer() -> None:
+    """Which a kubelet takes for a failure; it answers again when the loop turns again."""
+    release, ports = threading.Event(), queue.Queue[int]()
+
+    async def serve() -> None:
+        good = Verdict(good=True, text="ok")
+        server = HealthServer(alive=lambda: good, ready=lambda: good, metrics=Metrics().exposition)
+        ports.put(await server.start("127.0.0.1", 0))
+        await asyncio.to_thread(blocked.wait)
+        release.wait()
+        await asyncio.to_thread(ended.wait)
+        await server.stop()
+
+    blocked, ended = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    url = f"http://127.0.0.1:{ports.get(timeout=10)}/healthz"
+    try:
+        assert requests.get(url, timeout=10).ok
+        blocked.set()
+        with pytest.raises(requests.ReadTimeout):
+            probe_often(url)
+        release.set()
+        assert requests.get(url, timeout=10).ok
+    finally:
+        for event in (blocked, release, ended):
+            event.set()
+        thread.join(10)
 
 
 def test_no_name_of_an_object_is_a_label() -> None:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from imageops.telemetry import watches
+from imageops.telemetry.watches import CLIENT_SECONDS, DEAD_SECONDS, SERVER_SECONDS, WatchAnswers
+from tests.support.virtual_time import monotonic, run
+
+
+def test_the_times_follow_from_each_other() -> None:
+    """A living watch is asked for anew by the API server's leave, a silent one by ours, and both before it is dead."""
+    assert SERVER_SECONDS < CLIENT_SECONDS < DEAD_SECONDS < 90
+
+
+@pytest.mark.feature("health.liveness")
+def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind for itself, from when it was first expected."""
+    monkeypatch.setattr(watches, "time", SimpleNamespace(monotonic=monotonic))
+
+    async def story() -> None:
+        answers = WatchAnswers()
+        await asyncio.sleep(1000)
+        assert answers.dead() == []
+        answers.expect(["imagepulls", "sessions"])
+        await asyncio.sleep(DEAD_SECONDS - 1)
+        answers.answered("sessions")
+        answers.answered("version")
+        assert answers.dead() == []
+        await asyncio.sleep(1)
+        assert answers.dead() == ["imagepulls"]
+        answers.answered("imagepulls")
+        assert answers.dead() == []
+        await asyncio.sleep(DEAD_SECONDS)
+        assert answers.dead() == ["imagepulls", "sessions"]
+        answers.expect(())
+        assert answers.dead() == []
+
+    run(story())
+
+
+@pytest.mark.feature("health.liveness")
+async def test_an_answer_is_headers_or_a_refusal_and_silence_is_none() -> None:
+    """Whatever its status says, and before the stream of a watch says anything."""
+    silent = asyncio.Event()
+    heard: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path == "/silent":
+            await silent.wait()
+        if request.path == "/stream":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await silent.wait()
+            return response
+        return web.Response(status=403)
+
+    application = web.Application()
+    application.router.add_route("*", "/{tail:.*}", handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession(trace_configs=[watches.trace(heard.append)]) as session:
+        async with session.get(f"{base}/apis/refused?watch=true"):
+            assert heard == ["refused"]
+        async with session.get(f"{base}/stream"):
+            assert heard == ["refused", "stream"]
+        with pytest.raises(TimeoutError):
+            await session.get(f"{base}/silent", timeout=aiohttp.ClientTimeout(total=0.05))
+        assert heard == ["refused", "stream"]
+        silent.set()
+        await runner.cleanup()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"{base}/nobody")
+    assert heard == ["refused", "stream", "nobody"]
