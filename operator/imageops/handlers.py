@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
+from imageops.cluster.login import Login
 from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED, Answered, Drain, Observe
 from imageops.telemetry import watches
@@ -80,7 +80,7 @@ async def watch(
 
     kopf.on.cleanup(registry=handlers)(ended)
     find = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
-    kopf.on.login(registry=handlers)(Login(find, answered).log_in)
+    kopf.on.login(registry=handlers)(Login(find, watches.trace(answered)).log_in)
     await kopf.operator(
         registry=handlers,
         settings=settings(),
@@ -89,35 +89,6 @@ async def watch(
         namespaces=namespaces,
         ready_flag=ready,
     )
-
-
-class Login:
-    """Logs in as kopf does, with a session that tells of every answer.
-
-    The same credentials give the same session, so that kopf knows those that were refused.
-    """
-
-    def __init__(self, find: Callable[..., kopf.ConnectionInfo | None], answered: Answered) -> None:
-        """Find credentials by one of kopf's own ways."""
-        self._find = find
-        self._answered = answered
-        self._known: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
-
-    async def log_in(self, **given: Any) -> kopf.AiohttpSession | None:
-        """Return the session; None if there are no credentials."""
-        info = self._find(**given)
-        if info is None:
-            return None
-        if self._known is None or self._known[0] != info:
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-                headers=info.as_http_headers(),
-                proxy=info.proxy_url,
-                trust_env=info.trust_env,
-                trace_configs=[watches.trace(self._answered)],
-            )
-            self._known = info, kopf.AiohttpSession(server=info.server, aiohttp_session=session)
-        return self._known[1]
 
 
 def registry(observe: Observe) -> kopf.OperatorRegistry:

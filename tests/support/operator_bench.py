@@ -46,6 +46,7 @@ class OperatorBench:
         """Start a process, which lists all objects and watches them from now on."""
         self._began = self._began or asyncio.get_running_loop().time()
         server: Any = self.api
+        server.clock = self.clock
         watcher, self.store = MetricsWatcher(self.metrics), ObjectStore()
         events = EventRecorder(server)
         controller: Controller

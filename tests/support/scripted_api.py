@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -48,6 +49,8 @@ class ScriptedApi:
     """Seconds each answer takes."""
     watch: Callable[[str, Body], None] = lambda _event, _body: None
     """Told of every change, as a watch would be."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """Tells when an object is made."""
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     def put(self, path: str, body: Body) -> Body:
@@ -57,6 +60,7 @@ class ScriptedApi:
         metadata.setdefault("name", path.rpartition("/")[2])
         metadata.setdefault("namespace", "team")
         metadata.setdefault("generation", 1)
+        metadata.setdefault("creationTimestamp", self.clock().isoformat())
         metadata.setdefault("uid", known["metadata"]["uid"] if known else f"uid-{next(self._numbers)}")
         metadata["resourceVersion"] = str(next(self._numbers) + 1000)
         self.objects[path] = body

@@ -76,25 +76,6 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     assert drained.is_set()
 
 
-async def test_a_login_gives_a_session_that_tells_of_answers() -> None:
-    """The same one for the same credentials, so that kopf knows those that were refused; none without any."""
-    found: list[kopf.ConnectionInfo | None] = [None]
-    login = handlers.Login(lambda **_: found[0], lambda _: None)
-    assert await login.log_in() is None
-    found[0] = kopf.ConnectionInfo(server="https://api.test", token="one")
-    first = await login.log_in()
-    assert first is not None
-    assert (first.server, await login.log_in()) == ("https://api.test", first)
-    assert first.aiohttp_session.headers["Authorization"] == "Bearer one"
-    assert len(first.aiohttp_session.trace_configs) == 1
-    found[0] = kopf.ConnectionInfo(server="https://api.test", token="two")
-    second = await login.log_in()
-    assert second is not None
-    assert second is not first
-    for session in (first, second):
-        await session.aiohttp_session.close()
-
-
 async def test_an_event_is_handed_on_as_it_is() -> None:
     """Kind, type and object; the rest of what kopf knows is not used."""
     seen: list[tuple[Kind, str | None, Any]] = []

@@ -43,6 +43,8 @@ class Operation(Subject[OperationStatus]):
     """When the deletion was asked for."""
     looked_at: datetime | None = None
     """When the image was last checked, or the object first seen, by this process."""
+    confirmed: bool = True
+    """Whether this decision is about no view of the past; a process that starts may be shown one."""
     held_by_others: bool = False
     """Whether other objects ask for the same image on the same daemon; only told of an object that is deleted."""
 

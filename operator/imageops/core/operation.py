@@ -264,7 +264,8 @@ class _Turn(OperationTurn):
         if self.status == self.op.written:
             return Write.NOTHING
         if any(isinstance(effect, StartAttempt) and effect.purpose is Purpose.RUN for effect in self.effects):
-            return Write.NOTHING
+            # Who starts on a view of the past is told by a refused write, before the daemon does anything twice.
+            return Write.NOTHING if self.op.confirmed else Write.COMMIT
         if attempt is None or attempt.purpose is not Purpose.RUN or attempt.checkpoint:
             return Write.COMMIT
         shown = not attempt.queued and self.now >= attempt.started + SHOW_AFTER

@@ -32,7 +32,7 @@ from imageops.core.effects import (
     WakeMembers,
     Write,
 )
-from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, absorb, is_newer, read, read_status
+from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, absorb, is_newer, met
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -97,6 +97,7 @@ class Controller:
         self._start = start
         self._watcher = watcher
         self._clock = clock
+        self._began = clock()
         self._accepting = True
         self.last_event = time.monotonic()
         """When a watch event came in last, on the monotonic clock."""
@@ -144,6 +145,7 @@ class Controller:
             return
         entry.written = status
         entry.written_wire = stored.get("status") or {}
+        entry.confirmed = True
         if is_newer(stored["metadata"]["resourceVersion"], entry.resource_version):
             self._absorb(entry, stored)
         if entry.reading.generation != status.observed_generation:
@@ -171,18 +173,7 @@ class Controller:
     # --- the store
 
     def _meet(self, kind: Kind, body: Mapping[str, Any]) -> Entry:
-        metadata = body["metadata"]
-        wire = body.get("status") or {}
-        status = read_status(kind, wire)
-        entry = Entry(
-            key=ObjectKey(kind, metadata["namespace"], metadata["name"], metadata["uid"]),
-            resource_version=metadata["resourceVersion"],
-            reading=read(kind, body),
-            status=status,
-            written=status,
-            written_wire=wire,
-            looked_at=self._clock(),
-        )
+        entry = met(kind, body, began=self._began, now=self._clock())
         self._store.add(entry)
         self.wake(entry)
         self._wake_session(entry)

@@ -89,6 +89,7 @@ class OperationDecider:
             finalizer=reading.finalizer,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
+            confirmed=entry.confirmed,
             held_by_others=_is_held_by_others(entry, self.store, self.daemons) if reading.deleting or leaves else False,
         )
         attempt = entry.attempt.view(now) if entry.attempt is not None else None

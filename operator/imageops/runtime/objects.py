@@ -76,6 +76,8 @@ class Entry:
     written: Any
     """The status the API server holds."""
     written_wire: Mapping[str, Any]
+    confirmed: bool
+    """Whether it is seen as it is: it was made in this process's time, or the API server took a write of it."""
     attempt: RunningAttempt | None = None
     timer: asyncio.TimerHandle | None = None
     dirty: bool = False
@@ -179,6 +181,23 @@ def _references(spec: RunnableSpec) -> dict[str, str]:
             return {"reference": str(Reference.parse(spec.target)), "source_reference": source}
         case _:
             return {}
+
+
+def met(kind: Kind, body: Mapping[str, Any], *, began: datetime, now: datetime) -> Entry:
+    """Begin to keep an object; `began` is when this process did."""
+    metadata = body["metadata"]
+    wire = body.get("status") or {}
+    status = read_status(kind, wire)
+    return Entry(
+        key=ObjectKey(kind, metadata["namespace"], metadata["name"], metadata["uid"]),
+        resource_version=metadata["resourceVersion"],
+        reading=read(kind, body),
+        status=status,
+        written=status,
+        written_wire=wire,
+        confirmed=datetime.fromisoformat(metadata["creationTimestamp"]) > began,
+        looked_at=now,
+    )
 
 
 def absorb(entry: Entry, body: Mapping[str, Any], *, is_own: Callable[[Mapping[str, Any]], bool]) -> bool:

@@ -63,6 +63,13 @@ def test_a_new_object_starts_its_first_attempt() -> None:
     assert [(entry.trigger, entry.attempt) for entry in status.history] == [(Trigger.SPEC, 1)]
 
 
+@pytest.mark.feature("fault.no-twice")
+def test_an_object_that_may_be_a_view_of_the_past_has_its_attempt_stored_first() -> None:
+    """The API server refuses the write if it is; a former process may have begun."""
+    decision = decide(operation(confirmed=False), attempt=None, parent=None, now=at(0))
+    assert (decision.write, decision.effects) == (Write.COMMIT, (StartAttempt(run=1, number=1),))
+
+
 def test_a_new_run_says_nothing_of_the_daemon_and_the_credential_of_the_one_before() -> None:
     """It may use others, or end before it uses any."""
     known = {"daemon": DaemonStatus(name="builder"), "auth": AuthStatus(method="SecretRef")}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,10 +9,9 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION, Kind
 from imageops.api.reasons import Reason
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
-from imageops.cluster.objects import ObjectKey
 from imageops.core.spechash import SpecHash
-from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, is_newer, read, read_status
-from tests.support.builders import IMAGE_ID, OPERATION_SPECS, pull_step
+from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, is_newer, met, read, read_status
+from tests.support.builders import IMAGE_ID, NOW, OPERATION_SPECS, pull_step
 
 
 def body(spec: Any, **metadata: Any) -> dict[str, Any]:
@@ -133,16 +133,16 @@ def test_versions_are_compared_as_numbers(version: str, than: str, *, newer: boo
 def entry(kind: Kind, name: str, uid: str, **spec: Any) -> Entry:
     """Make an object of the store."""
     base = OPERATION_SPECS.get(kind.kind, {"steps": [pull_step("a")]})
-    reading = read(kind, body(base | spec))
-    status = read_status(kind, {})
-    return Entry(
-        key=ObjectKey(kind, "team", name, uid),
-        resource_version="1",
-        reading=reading,
-        status=status,
-        written=status,
-        written_wire={},
-    )
+    metadata = {"name": name, "uid": uid, "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return met(kind, body(base | spec, **metadata), began=NOW, now=NOW)
+
+
+@pytest.mark.parametrize(("seconds", "confirmed"), [(-3_600, False), (0, False), (1, True)])
+def test_what_was_made_before_this_process_may_be_a_view_of_the_past(seconds: int, *, confirmed: bool) -> None:
+    """Only what is newer than the process was never anybody else's."""
+    made = (NOW + timedelta(seconds=seconds)).isoformat()
+    found = body(OPERATION_SPECS["ImagePull"], resourceVersion="1", creationTimestamp=made)
+    assert met(IMAGE_PULL, found, began=NOW, now=NOW).confirmed is confirmed
 
 
 def test_the_store_finds_objects_by_uid_name_and_session() -> None:

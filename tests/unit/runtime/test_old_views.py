@@ -61,6 +61,25 @@ def test_an_end_is_not_taken_back_by_a_process_that_does_not_know_of_it(*, told:
     assert [event for event in mine.events if event[1] == "Pulled"] == [("app", "Pulled")]
 
 
+@pytest.mark.feature("fault.no-twice")
+def test_nothing_is_pulled_on_an_old_view() -> None:
+    """The first attempt of a process is on record before its call, where another process may have been at work."""
+    calls = []
+
+    async def story(mine: OperatorBench) -> None:
+        path = mine.path(IMAGE_PULL, "app")
+        old = mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle()
+        calls.append(list(mine.engine.calls))
+        await restart_on(mine, path, old)
+        await settle()
+        calls.append(list(mine.engine.calls))
+
+    play(story, bench())
+    assert calls[0]
+    assert calls[1] == calls[0]
+
+
 @pytest.mark.feature("status.recreated")
 def test_counted_failures_are_not_forgotten_by_a_process_that_does_not_know_of_them() -> None:
     """The run goes on from where it really stands."""
