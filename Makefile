@@ -95,6 +95,7 @@ generate: init ## Write the CRDs and reference pages from the models, the tables
 	$(BIN)/python -m imageops.api.crdgen --write charts/imageops/charts/imageops-crds/files
 	$(BIN)/python -m tests.support.chart_pages --write
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
+	$(BIN)/python -m docsite.metrics --write docs/reference
 	$(BIN)/python -m tests.support.features --write
 
 check: lint type generate ## Lint, check types, and demand that generated files are committed as generated

@@ -64,7 +64,7 @@ def render(
     fuzzed: Results | None = None,
 ) -> str:
     """Return the page; a result of a plan that is another one by now is left out."""
-    lines = [*_HEAD, "| class | numbers | plans | run | passed | failed | not reached | kills | minutes | last run |"]
+    lines = [*_HEAD, "", "| class | numbers | plans | run | passed | failed | not reached | kills | minutes | last run |"]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
     failures: list[str] = []
     for group, plans in classes.items():

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -109,34 +110,26 @@ def _is_in(schema: Mapping[str, Any], path: Sequence[str]) -> bool:
 
 
 def _of_kubectl(words: Sequence[str]) -> Iterator[str]:
-    verb, resources = "", []
-    for before, word in zip(("", *words), words, strict=False):
-        if before in _VALUED or word.startswith("-"):
-            continue
-        if not verb:
-            verb = word
-        elif verb in _VERBS_ON_KINDS:
-            resources.append(word)
-    names = resources[:1] if "/" not in "".join(resources[:1]) else [one for one in resources if "=" not in one]
-    for name in names:
-        for each in name.partition("/")[0].split(","):
-            if each not in OUR_NAMES | OTHERS_NAMES:
-                yield f"no kind {each}"
-    for before, word in zip(words, words[1:], strict=False):
-        if before == "-f" and word != "-" and not word.startswith(("https:", "-")) and not (ROOT / word).exists():
+    arguments = [word for before, word in pairwise(("", *words)) if before not in _VALUED and not word.startswith("-")]
+    verb, resources = (arguments or [""])[0], arguments[1:]
+    for resource in resources[: 1 if verb in _VERBS_ON_KINDS else 0]:
+        for name in resource.partition("/")[0].split(","):
+            if name not in OUR_NAMES | OTHERS_NAMES:
+                yield f"no kind {name}"
+    for before, word in pairwise(words):
+        if before == "-f" and word not in {"-", "values.yaml"} and not (ROOT / word).exists():
             yield f"no file {word}"
         if before == "-p":
             yield from (f"no field {path}" for path in leaves(json.loads(word)) if not has_field(path))
-    if verb == "annotate":
-        given = [word.partition("=")[0] for word in resources[1:] if "=" in word]
-        yield from (f"no annotation {name}" for name in given if name not in ANNOTATIONS)
+    given = [word.partition("=")[0] for word in resources[1:] if verb == "annotate" and "=" in word]
+    yield from (f"no annotation {name}" for name in given if name not in ANNOTATIONS)
 
 
 def _of_helm(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         if word.startswith("charts/") and not (ROOT / word).exists():
             yield f"no chart {word}"
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         if before in {"--set", "--set-string"}:
             keys = [pair.partition("=")[0] for pair in word.split(",")]
             yield from (f"no value {key}" for key in keys if not has_value(key))
