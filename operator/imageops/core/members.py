@@ -152,7 +152,7 @@ def evidence(members: Sequence[Member], promoted: Mapping[str, str] | None = Non
 def _evidence(push: Member, members: Sequence[Member], own: str | None) -> Evidence:
     """State what is known of one push: its source is the pull that brought the very same image, if one did.
 
-    The push of a promotion has the promotion's `own` pull for its source and no other. Elsewhere, of several the newest,
+    The push of a promotion has the promotion's `own` pull for its source, no other. Elsewhere, of several the newest,
     but before others one whose very digest arrived: each platform of an index has a pull.
     """
     image = push.status.image
