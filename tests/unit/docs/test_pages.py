@@ -8,6 +8,7 @@ import yaml
 
 from imageops.api.admission import check, parse_spec
 from imageops.api.kinds import IMAGE_OPERATION_POLICY, by_kind
+from imageops.api.reasons import Reason, ReasonClass
 from imageops.telemetry.metrics import Metrics
 from tests.support.commands import has_field, has_value, leaves, problems
 from tests.support.pages import ROOT, Page, navigation, own_manifests, pages
@@ -97,6 +98,24 @@ def test_every_name_in_prose_is_there(page: Page) -> None:
     assert [term for term in terms if METRIC.fullmatch(term) and term.removesuffix("_bucket") not in exposed] == []
     values = [term.replace("[]", "") for term in terms if VALUE.fullmatch(term)]
     assert [term for term in values if not (has_value(term) or has_field(f"status.{term}"))] == []
+
+
+@pytest.mark.parametrize(
+    ("heading", "reason_class"),
+    [
+        ("It waits", ReasonClass.WAITING),
+        ("It is tried again", ReasonClass.RETRYABLE),
+        ("It has failed", ReasonClass.FINAL),
+    ],
+)
+def test_troubleshooting_has_each_reason_where_its_class_belongs(heading: str, reason_class: ReasonClass) -> None:
+    """A reason that has moved to another class, or is gone, does not stay in its table."""
+    text = Page(ROOT / "docs" / "troubleshooting.md").text
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = [Reason(word) for cell in cells for word in re.findall(r"`(\w+)`", cell)]
+    assert len(named) > 4
+    assert {reason.reason_class for reason in named} == {reason_class}
 
 
 def _sources() -> list[Any]:
