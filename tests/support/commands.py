@@ -19,6 +19,7 @@ from tests.support.pages import ROOT
 OUR_NAMES = {name for kind in ALL_KINDS for name in (kind.plural, kind.singular, *kind.short_names)} | {CATEGORY}
 OTHERS_NAMES = frozenset(
     {
+        "configmap",
         "crd",
         "deployment",
         "endpointslices",

@@ -69,7 +69,7 @@ def test_every_manifest_is_one_that_the_operator_takes(page: Page) -> None:
 def test_every_example_is_one_that_the_operator_takes(path: Any) -> None:
     """So are the files that the pages point to."""
     for body in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-        if body["apiVersion"].startswith("imageops.dev/"):
+        if str(body.get("apiVersion")).startswith("imageops.dev/"):
             kind = by_kind(body["kind"])
             check(kind, parse_spec(kind, body["spec"]))
 
