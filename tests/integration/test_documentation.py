@@ -55,7 +55,8 @@ def named(objects: Objects) -> Objects:
     objects.create(IMAGE_PULL, "nginx", {"image": "a.example/nginx:1", "suspend": True})
     objects.create(IMAGE_PULL, "builder", {"image": "a.example/builder:1", "suspend": True})
     steps = [{"name": "ship", "promote": {"source": "a.example/app:1", "target": "b.example/app:1"}}]
-    for name in ("release", "mirror"):
+    objects.create(SESSION, "build-118", {"suspend": True})
+    for name in ("release", "mirror", "nightly"):
         objects.create(SESSION, name, {"steps": steps, "suspend": True})
     return objects
 
