@@ -64,6 +64,15 @@ def test_tables_and_lists_come_out_as_such(site: Path) -> None:
         assert [text for text in paragraphs if re.search(r"^(\||[*-] |\d+\. )", text, re.MULTILINE)] == [], page.name
 
 
+def test_commands_come_out_as_code(site: Path) -> None:
+    """Within a list that takes eight blanks; a forge is content with fewer."""
+    for page in site.rglob("*.html"):
+        paragraphs = re.findall(r"<p>(.*?)</p>", page.read_text(encoding="utf-8"), re.DOTALL)
+        assert [
+            text for text in paragraphs if re.match(r"(kubectl|helm|make|docker|git|\.ci/)\S* [a-z-]", text)
+        ] == [], page.name
+
+
 @pytest.mark.feature("doc.reference")
 def test_the_page_about_metrics_is_what_the_code_generates() -> None:
     """A metric that is new, gone or renamed fails here until the page is written anew."""
