@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
-from docker.errors import ImageNotFound
+from docker.errors import ImageNotFound, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class LocalDaemon:
         with self.client() as client:
             try:
                 return _inspected(client, reference)
-            except ImageNotFound:
+            except NotFound:  # Engine 29 names the content that is missing while it removes an image
                 return None
 
     def manifests(self, reference: str) -> dict[str, bool]:
