@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench faults tests charts
-GENERATED := crds charts docs/reference docs/features.md docs/chart-practices.md
+GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
@@ -90,6 +90,7 @@ generate: init ## Write the CRDs and reference pages from the models, the tables
 	$(BIN)/python -m imageops.api.crdgen --write crds
 	$(BIN)/python -m imageops.api.crdgen --write charts/imageops/charts/imageops-crds/files
 	$(BIN)/python -m tests.support.chart_pages --write
+	$(BIN)/python -m tests.support.argo_fixtures --write
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
 	$(BIN)/python -m tests.support.features --write
 

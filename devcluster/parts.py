@@ -17,9 +17,9 @@ class GoBuild:
     """Describe how one program is built from a Go module.
 
     `minutes` is the cold build on two busy cores, told to whoever waits for it. `staging` marks a module whose own
-    go.mod points some dependencies at folders beside it: these need an own go.mod that names their published
-    versions, as `go install` refuses a module with replace lines. `source` is the folder of a module of this tree;
-    its version is made from its files, so that an edit is another program.
+    go.mod puts others in the place of some dependencies, such as folders beside it: these need an own go.mod that names
+    published versions, as `go install` refuses a module with replace lines. `source` is the folder of a module of this
+    tree; its version is made from its files, so that an edit is another program.
     """
 
     module: str
