@@ -11,7 +11,7 @@ UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit chart integration test coverage-report bench faults fuzz demo up run down generate check features
+.PHONY: help init lock fmt lint audit type unit chart integration test coverage-report bench faults fuzz demo up run down generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -38,6 +38,10 @@ fmt: init ## Format, and mend what the linter can mend by itself
 lint: init ## Look for faults of style and format
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
+
+audit: init ## Ask for known vulnerabilities of what the lock files pin; needs the network
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements-operator.lock
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 type: init ## Check types, strictly
 	$(BIN)/mypy
