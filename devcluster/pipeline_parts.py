@@ -8,7 +8,6 @@ KUSTOMIZE_CONTROLLER_VERSION = "v1.9.5"
 SOPS_VERSION = "v3.13.3"
 AGE_VERSION = "v1.3.2"
 ACTIONLINT_VERSION = "v1.7.12"
-KYVERNO_VERSION = "v1.19.1"
 
 KUSTOMIZE_CONTROLLER = Part(
     name="kustomize-controller",
@@ -59,17 +58,3 @@ ACTIONLINT = Part(
         minutes=0.3,
     ),
 )
-KYVERNO = Part(
-    name="kyverno",
-    program="kyverno",
-    accepts=r"Version: 1\.1[3-9]",
-    version_flag="version",
-    go=GoBuild(
-        module="github.com/kyverno/kyverno",
-        version=KYVERNO_VERSION,
-        package="github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno",
-        minutes=6.0,
-        staging=True,
-    ),
-)
-"""Applies policies to manifests without a cluster."""
