@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from devcluster import parts
-from imageops.api.kinds import IMAGE_PULL, SESSION
+from imageops.api.kinds import IMAGE_PULL, SESSION, Kind
 from tests.integration.conftest import Measured
 from tests.support.admission import ApiServer
 from tests.support.clients import MakeClient, manifest
@@ -80,6 +80,14 @@ def files(**bodies: Body) -> dict[str, str]:
     return {f"./{key.replace('_', '/')}.yaml": manifest(body) for key, body in bodies.items()}
 
 
+def wait_applied(stage: Stage, kind: Kind, name: str) -> None:
+    """Return when Flux has applied an object."""
+    deadline = time.monotonic() + 60
+    while stage.objects.api.request("GET", stage.objects.path(kind, name)).status != 200:
+        assert time.monotonic() < deadline, f"{kind.kind} {name} was not applied"
+        time.sleep(0.05)
+
+
 @pytest.mark.feature("gitops.waits")
 def test_a_kustomization_is_ready_when_the_last_object_is(
     flux: Flux, give: Give, stage: Stage, measured: Measured
@@ -92,6 +100,7 @@ def test_a_kustomization_is_ready_when_the_last_object_is(
     )
     name = give("images", "good")
     for kind in (IMAGE_PULL, SESSION):
+        wait_applied(stage, kind, "good")
         stage.objects.wait(kind, "good", lambda body: body["status"]["phase"] == "Running", seconds=60)
     flux.wait(name, lambda body: condition(body, "Reconciling").get("reason") == "Progressing")
     assert condition(flux.get(name)).get("status") == "Unknown"
@@ -120,6 +129,7 @@ def test_a_kustomization_fails_with_the_object_that_failed(
     flux.publish(source, files(images_bad=body, images_good=pull(stage, "fine", Course.SUCCEEDS)))
     name = give("images", source)
     kind = SESSION if make is session else IMAGE_PULL
+    wait_applied(stage, kind, source)
     stage.wait(kind, source, State.RUNNING)
     stage.let_go()
     stage.objects.wait_finished(kind, source, seconds=60)
@@ -141,6 +151,7 @@ def test_what_depends_on_the_images_is_applied_after_them(flux: Flux, give: Give
     )
     images = give("images", "ordered")
     app = give("app", "ordered", dependsOn=[{"name": "ordered-images"}])
+    wait_applied(stage, IMAGE_PULL, "ordered")
     stage.wait(IMAGE_PULL, "ordered", State.RUNNING)
     flux.wait(app, lambda body: condition(body).get("reason") == "DependencyNotReady")
     path = f"/api/v1/namespaces/{stage.objects.namespace}/configmaps/app"
