@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,17 +13,21 @@ import pytest
 import yaml
 
 from devcluster import parts
+from devcluster.env import Environment
 from imageops.api.kinds import IMAGE_PULL, SESSION, Kind
-from tests.integration.conftest import Measured
+from tests.integration.conftest import MakeImage, Measured
 from tests.support.admission import ApiServer
 from tests.support.clients import MakeClient, manifest
 from tests.support.flux import SYSTEM, Flux, condition, running_flux
 from tests.support.objects import Body, finished
+from tests.support.sops import EXAMPLE as SOPS_FOLDER
+from tests.support.sops import Vault
 from tests.support.states import Course, Stage, State
 
 pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flux" / "kustomizations.yaml"
+EXAMPLE_OF_SOPS = yaml.safe_load((SOPS_FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))["spec"]
 AT_ONCE_SECONDS = 15.0
 """For Flux to see the end of an object, look at all the others and say so, on a busy machine; its timeout is 20 min."""
 
@@ -185,3 +191,48 @@ def test_a_new_version_in_the_source_is_one_run_that_is_waited_for(flux: Flux, g
     revision = flux.publish("bumped", files(images_pull=second) | {"./README.md": "nothing that is applied"})
     flux.wait_ready(name, revision)
     assert stage.objects.get(IMAGE_PULL, "bumped")["status"] == body["status"]
+
+
+@pytest.fixture
+def vault(flux: Flux, tmp_path: Path) -> Iterator[Vault]:
+    """Return a folder with a key, whose private half the cluster has as the page on credentials says."""
+    made = Vault(tmp_path)
+    path = f"/api/v1/namespaces/{SYSTEM}/secrets"
+    name = EXAMPLE_OF_SOPS["decryption"]["secretRef"]["name"]
+    body = {"metadata": {"name": name}, "stringData": {"age.agekey": made.key.read_text(encoding="utf-8")}}
+    assert flux.api.request("POST", path, body).status == 201
+    yield made
+    flux.api.request("DELETE", f"{path}/{name}")
+
+
+@pytest.mark.feature("delivery.secrets")
+def test_flux_decrypts_the_credential_that_opens_a_registry(
+    flux: Flux,
+    give: Give,
+    stage: Stage,
+    vault: Vault,
+    cluster: Environment,
+    make_image: MakeImage,
+) -> None:
+    """From a source that shows none to a pull that is Ready."""
+    pair = cluster.registry_auth_user, cluster.registry_auth_password
+    image = make_image(registry=cluster.registry_auth, credentials=pair)
+    config = json.dumps({"auths": {image.registry: dict(zip(("username", "password"), pair, strict=True))}})
+    encrypted = vault.encrypt(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "registry"},
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": base64.b64encode(config.encode()).decode()},
+        }
+    )
+    body = pull(stage, "private", Course.SUCCEEDS)
+    body["spec"] |= {"image": f"{image.registry}/{image.repository}:{image.tag}", "secretRef": {"name": "registry"}}
+    published = files(images_pull=body) | {"./images/secret.yaml": encrypted}
+    assert all(word not in "".join(published.values()) for word in pair)
+    revision = flux.publish("private", published)
+    name = give("images", "private", decryption=EXAMPLE_OF_SOPS["decryption"])
+    flux.wait_ready(name, revision)
+    status = stage.objects.get(IMAGE_PULL, "private")["status"]
+    assert (status["phase"], status["auth"]["secretRef"]["name"]) == ("Succeeded", "registry")
