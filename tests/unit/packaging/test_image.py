@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,11 @@ def test_the_image_has_the_versions_that_were_tested(name: str) -> None:
     tested, own = pins("requirements.lock"), pins(name)
     assert {package for package in own if own[package] != tested.get(package)} == set()
     assert {"mypy", "pytest", "ruff"}.isdisjoint(own)
+
+
+@pytest.mark.feature("image.hardened")
+def test_the_image_has_every_package_that_the_operator_names() -> None:
+    """A dependency that only the tests' lock file pins would be missing when the image starts."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {re.split(r"[<>=~;\[ ]", line)[0].lower() for line in project["dependencies"]}
+    assert wanted <= set(pins("requirements-operator.lock"))
