@@ -20,6 +20,7 @@ WRITES = {
 """The jobs that may write, and what; nobody else may."""
 EACH_JOB = pytest.mark.parametrize("each", jobs(), ids=lambda each: f"{each.workflow}-{each.name}")
 LINT_SECONDS = 120
+SHELLCHECK, ZIZMOR = (Path(sys.executable).with_name(name) for name in ("shellcheck", "zizmor"))
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -29,16 +30,23 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.feature("ci.pipeline")
 def test_actionlint_has_nothing_to_say() -> None:
-    """Expressions, contexts, events and the names of jobs are as GitHub knows them."""
-    done = run(program(ACTIONLINT), "-no-color", "-shellcheck=", "-pyflakes=", *files())
+    """Expressions, contexts, events and the names of jobs are as GitHub knows them; scripts are sound by shellcheck."""
+    done = run(program(ACTIONLINT), "-no-color", f"-shellcheck={SHELLCHECK}", "-pyflakes=", *files())
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    """About the scripts that the workflows call."""
+    scripts = [path for path in (ROOT / ".ci").iterdir() if not path.suffix]
+    assert len(scripts) >= 3
+    done = run(SHELLCHECK, *scripts)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 @pytest.mark.feature("ci.pipeline")
 def test_zizmor_has_nothing_to_say() -> None:
     """No expression comes into a script, no credential stays behind, no cache goes into a release."""
-    zizmor = Path(sys.executable).with_name("zizmor")
-    done = run(zizmor, "--offline", "--no-progress", "--config", ".github/zizmor.yml", ".github")
+    done = run(ZIZMOR, "--offline", "--no-progress", "--config", ".github/zizmor.yml", ".github")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -14,6 +14,8 @@ from tests.support.chart import VERSIONS
 from tests.support.kube_schemas import published
 from tests.support.sops import EXAMPLE, Vault
 
+pytestmark = pytest.mark.integration
+
 PASSWORD = "correct-horse-battery"
 CONFIG = json.dumps({"auths": {"registry.example.com": {"username": "robot", "password": PASSWORD}}})
 ENCODED = base64.b64encode(CONFIG.encode()).decode()
