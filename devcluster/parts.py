@@ -6,6 +6,7 @@ This table is the one owner of versions and expected build times. `finding` walk
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,9 @@ class GoBuild:
 
     @property
     def program(self) -> str:
-        """Name the program, as the tool chain does by its package's last word."""
-        return self.package.rsplit("/", 1)[1]
+        """Name the program, as the tool chain does by its package's last word that is no major version."""
+        *_, former, last = self.package.split("/")
+        return former if re.fullmatch(r"v\d+", last) else last
 
     @property
     def cache_name(self) -> str:

@@ -8,6 +8,7 @@ KUSTOMIZE_CONTROLLER_VERSION = "v1.9.5"
 SOPS_VERSION = "v3.13.3"
 AGE_VERSION = "v1.3.2"
 ACTIONLINT_VERSION = "v1.7.12"
+GITLEAKS_VERSION = "v8.30.1"
 
 KUSTOMIZE_CONTROLLER = Part(
     name="kustomize-controller",
@@ -58,4 +59,16 @@ ACTIONLINT = Part(
         minutes=0.3,
     ),
 )
-PIPELINE = (KUSTOMIZE_CONTROLLER, SOPS, AGE_KEYGEN, ACTIONLINT)
+GITLEAKS = Part(
+    name="gitleaks",
+    program="gitleaks",
+    accepts=r"8\.\d+\.\d+",
+    go=GoBuild(
+        module="github.com/zricethezav/gitleaks/v8",
+        version=GITLEAKS_VERSION,
+        package="github.com/zricethezav/gitleaks/v8",
+        minutes=0.5,
+        stamps=(f"github.com/zricethezav/gitleaks/v8/version.Version={GITLEAKS_VERSION.removeprefix('v')}",),
+    ),
+)
+PIPELINE = (KUSTOMIZE_CONTROLLER, SOPS, AGE_KEYGEN, ACTIONLINT, GITLEAKS)
