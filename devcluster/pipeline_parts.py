@@ -8,6 +8,7 @@ KUSTOMIZE_CONTROLLER_VERSION = "v1.9.5"
 SOPS_VERSION = "v3.13.3"
 AGE_VERSION = "v1.3.2"
 ACTIONLINT_VERSION = "v1.7.12"
+KYVERNO_VERSION = "v1.19.1"
 GITLEAKS_VERSION = "v8.30.1"
 
 KUSTOMIZE_CONTROLLER = Part(
@@ -71,4 +72,18 @@ GITLEAKS = Part(
         stamps=(f"github.com/zricethezav/gitleaks/v8/version.Version={GITLEAKS_VERSION.removeprefix('v')}",),
     ),
 )
-PIPELINE = (KUSTOMIZE_CONTROLLER, SOPS, AGE_KEYGEN, ACTIONLINT, GITLEAKS)
+KYVERNO = Part(
+    name="kyverno",
+    program="kubectl-kyverno",
+    accepts=r"Version: v?1\.(19|[2-9]\d)",
+    version_flag="version",
+    go=GoBuild(
+        module="github.com/kyverno/kyverno",
+        version=KYVERNO_VERSION,
+        package="github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno",
+        minutes=6.0,
+        staging=True,
+    ),
+)
+"""Applies policies to manifests without a cluster."""
+PIPELINE = (KUSTOMIZE_CONTROLLER, SOPS, AGE_KEYGEN, ACTIONLINT, GITLEAKS, KYVERNO)

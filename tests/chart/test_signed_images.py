@@ -1,4 +1,4 @@
-"""The policy example for Kyverno, as far as it can be told without Kyverno: its form and what it is about."""
+"""The policy example for Kyverno: its form, and what it is about. The integration tests have Kyverno apply it."""
 
 from __future__ import annotations
 
