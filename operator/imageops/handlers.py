@@ -6,8 +6,10 @@ API server (docs/decisions/0001). With the null storages no event pays for what 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
@@ -80,7 +82,7 @@ async def watch(
 
     kopf.on.cleanup(registry=handlers)(ended)
     find = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
-    kopf.on.login(registry=handlers)(Login(find, watches.trace(answered)).log_in)
+    kopf.on.login(registry=handlers)(Login(find, partial(session, answered)).log_in)
     await kopf.operator(
         registry=handlers,
         settings=settings(),
@@ -89,6 +91,18 @@ async def watch(
         namespaces=namespaces,
         ready_flag=ready,
     )
+
+
+def session(answered: Answered, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """Return a session like kopf's own, that tells of every answer."""
+    client = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        trace_configs=[watches.trace(answered)],
+    )
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=client)
 
 
 def registry(observe: Observe) -> kopf.OperatorRegistry:

@@ -76,6 +76,15 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     assert drained.is_set()
 
 
+async def test_a_session_tells_of_answers() -> None:
+    """It goes where the credentials say, with their token."""
+    made = handlers.session(lambda _: None, kopf.ConnectionInfo(server="https://api.test", token="one"))
+    assert made.server == "https://api.test"
+    assert made.aiohttp_session.headers["Authorization"] == "Bearer one"
+    assert len(made.aiohttp_session.trace_configs) == 1
+    await made.aiohttp_session.close()
+
+
 async def test_an_event_is_handed_on_as_it_is() -> None:
     """Kind, type and object; the rest of what kopf knows is not used."""
     seen: list[tuple[Kind, str | None, Any]] = []

@@ -1,36 +1,28 @@
-"""Log kopf in with a session of our own, so that what it asks and is answered can be seen."""
+"""Log in: find credentials, and open one session for as long as they stay the same."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import aiohttp
-import kopf
+CredentialsT = TypeVar("CredentialsT")
+SessionT = TypeVar("SessionT")
 
 
-class Login:
-    """Logs in as kopf does, with a session that is traced.
+class Login(Generic[CredentialsT, SessionT]):
+    """Gives the same session for the same credentials, so that whoever uses it knows those that were refused."""
 
-    The same credentials give the same session, so that kopf knows those that were refused.
-    """
-
-    def __init__(self, find: Callable[..., kopf.ConnectionInfo | None], trace: aiohttp.TraceConfig) -> None:
-        """Find credentials by one of kopf's own ways."""
+    def __init__(
+        self, find: Callable[..., CredentialsT | None], open_session: Callable[[CredentialsT], SessionT]
+    ) -> None:
+        """Find credentials, and open sessions with them, by these."""
         self._find = find
-        self._trace = trace
-        self._known: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
+        self._open = open_session
+        self._known: tuple[CredentialsT, SessionT] | None = None
 
-    async def log_in(self, **given: Any) -> kopf.AiohttpSession | None:
+    async def log_in(self, **given: Any) -> SessionT | None:
         """Return the session; None if there are no credentials."""
-        info = self._find(**given)
-        if info is None:
+        found = self._find(**given)
+        if found is None:
             return None
-        if self._known is None or self._known[0] != info:
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-                headers=info.as_http_headers(),
-                proxy=info.proxy_url,
-                trust_env=info.trust_env,
-                trace_configs=[self._trace],
-            )
-            self._known = info, kopf.AiohttpSession(server=info.server, aiohttp_session=session)
+        if self._known is None or self._known[0] != found:
+            self._known = found, self._open(found)
         return self._known[1]

@@ -105,7 +105,7 @@ def test_a_pull_request_is_checked_by_what_people_run_at_home() -> None:
     for name in ("ci", "scan", "e2e"):
         assert "pull_request" in workflow(name)["on"]
         assert "pull_request_target" not in workflow(name)["on"]
-    assert job("ci", "check").commands == ["make check"]
+    assert job("ci", "check").commands == ["make check", "make docs"]
     assert ".ci/run" in job("ci", "test").script
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("exec make test")
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ntest: ")[2].partition("\n\n")[0]
