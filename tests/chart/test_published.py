@@ -29,9 +29,9 @@ def test_what_is_published_runs_exactly_the_images_that_were_looked_up(tmp_path:
     for digest in DIGESTS:
         values = values.replace('digest: ""', f"digest: {digest}", 1)
     (chart / "values.yaml").write_text(values, encoding="utf-8")
-    run = ["package", chart, "--version", VERSION, "--destination", tmp_path]
-    subprocess.run([program(HELM_4), *run], check=True, capture_output=True, timeout=60)
-    command = [program(HELM_4), "template", "imageops", tmp_path / f"imageops-{VERSION}.tgz"]
+    words = ("--version", VERSION, "--destination", tmp_path)
+    subprocess.run([program(HELM_4), "package", chart, *words], check=True, capture_output=True, timeout=60)
+    command: list[str | Path] = [program(HELM_4), "template", "imageops", tmp_path / f"imageops-{VERSION}.tgz"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     bodies = [body for body in yaml.load_all(done.stdout, yaml.CSafeLoader) if body]
     [pod] = [body["spec"]["template"]["spec"] for body in bodies if body["kind"] == "StatefulSet"]
