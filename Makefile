@@ -6,12 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench faults tests charts docsite
-GENERATED := crds charts docs/reference docs/features.md docs/chart-practices.md
+GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit chart integration test coverage-report bench faults fuzz demo up run down docs generate check features
+.PHONY: help init lock fmt lint audit type unit chart integration test coverage-report bench faults fuzz demo up run down docs generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -38,6 +38,10 @@ fmt: init ## Format, and mend what the linter can mend by itself
 lint: init ## Look for faults of style and format
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
+
+audit: init ## Ask for known vulnerabilities of what the lock files pin; needs the network
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements-operator.lock
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 type: init ## Check types, strictly
 	$(BIN)/mypy
@@ -94,6 +98,7 @@ generate: init ## Write the CRDs and reference pages from the models, the tables
 	$(BIN)/python -m imageops.api.crdgen --write crds
 	$(BIN)/python -m imageops.api.crdgen --write charts/imageops/charts/imageops-crds/files
 	$(BIN)/python -m tests.support.chart_pages --write
+	$(BIN)/python -m tests.support.argo_fixtures --write
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
 	$(BIN)/python -m docsite.metrics --write docs/reference
 	$(BIN)/python -m tests.support.features --write

@@ -6,6 +6,7 @@ This table is the one owner of versions and expected build times. `finding` walk
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,9 @@ class GoBuild:
     """Describe how one program is built from a Go module.
 
     `minutes` is the cold build on two busy cores, told to whoever waits for it. `staging` marks a module whose own
-    go.mod points some dependencies at folders beside it: these need an own go.mod that names their published
-    versions, as `go install` refuses a module with replace lines. `source` is the folder of a module of this tree;
-    its version is made from its files, so that an edit is another program.
+    go.mod puts others in the place of some dependencies, such as folders beside it: these need an own go.mod that names
+    published versions, as `go install` refuses a module with replace lines. `source` is the folder of a module of this
+    tree; its version is made from its files, so that an edit is another program.
     """
 
     module: str
@@ -33,8 +34,9 @@ class GoBuild:
 
     @property
     def program(self) -> str:
-        """Name the program, as the tool chain does by its package's last word."""
-        return self.package.rsplit("/", 1)[1]
+        """Name the program, as the tool chain does by its package's last word that is no major version."""
+        *_, former, last = self.package.split("/")
+        return former if re.fullmatch(r"v\d+", last) else last
 
     @property
     def cache_name(self) -> str:
