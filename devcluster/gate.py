@@ -23,8 +23,9 @@ class RegistryGate:
     """Serve a registry under another address while the block runs, in a thread of its own.
 
     `upstream` is the registry's host:port, or unix:///path of a daemon's socket. `bytes_per_second` is a limit on the
-    bodies in both directions and over all connections together, None = none; it may be set anew at any time. `host` is
-    the address it listens on. Clients use `address`. The registry's own links lead back to the gate, as it sees the name the client called.
+    bodies in both directions and over all connections together, None = none; it may be set anew at any time. It listens
+    at `host`. Clients use `address`. The registry's own links lead back to the gate, as it sees the name
+    the client called.
 
         with RegistryGate(upstream="127.0.0.1:5001", bytes_per_second=1_000_000) as gate:
             gate.script(method="PUT", path=r".*/manifests/.*", status=503)

@@ -231,8 +231,14 @@ def _cni(program: str, folder: str) -> Part:
 
 
 CNI = (_cni("bridge", "main"), _cni("loopback", "main"), _cni("host-local", "ipam"))
-"""What connects pods; a node's part alone, like those above."""
-CTR = _containerd("ctr", 0.5, accepts=r"ctr .*containerd/v2 v?2\.", version_flag="--version")
+"""What connects pods on a node."""
+CTR = Part(
+    name="ctr-1.6",
+    program="ctr",
+    accepts=r"ctr .*containerd/containerd 1\.",
+    apt="containerd",
+    apt_path="/usr/bin/ctr",
+)
 DOCKER_CLI = Part(
     name="docker-cli",
     program="docker",

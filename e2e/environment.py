@@ -31,13 +31,13 @@ class Environment:
     """A registry that anybody may use; the source of promotions."""
     registry_target: str
     operator_image: str
+    operator_image_next: str
+    """The same content under the name of a later version."""
     engine_image: str
     containerd: str
     """The socket of the node's containerd."""
     volumes: str
     """A folder for the data of volumes."""
-    operator_archive: str
-    """The archive that the operator's image was loaded from."""
 
 
 def load() -> Environment:

@@ -22,7 +22,6 @@ from devcluster.services import Service
 from e2e import environment
 from e2e.environment import Environment
 from e2e.errors import NodeError
-from e2e.images import NodeImage
 from e2e.isolation import ADDRESS, PODS, cgroup_of, furnish, make_cgroups
 from e2e.node import NAME, Node
 from e2e.plan import Plan
@@ -52,7 +51,8 @@ class NodeRun:
         self._layout.make()
         self._start([self._node.runtime()])
         for image in self._plan.images.all:
-            self._load(image)
+            self._ctr("import", str(image.archive))
+        self._ctr("tag", self._plan.images.operator.reference, self._next)
         self._start(self._node.control_plane())
         self._start(self._node.registries())
         self._start(self._node.workers())
@@ -73,13 +73,16 @@ class NodeRun:
             self._services[service.name].wait_ready()
             self._say(f"{service.name:20} ready in {time.monotonic() - begun:4.1f} s  {service.address}")
 
-    def _load(self, image: NodeImage) -> None:
+    @property
+    def _next(self) -> str:
+        return f"{self._plan.images.operator.reference}-next"
+
+    def _ctr(self, *words: str) -> None:
+        """Do something with the images that kubelet's containers are made of."""
         ctr = (str(self._plan.program(parts.CTR)), f"--address={self._node.containerd_socket}", "--namespace=k8s.io")
-        done = subprocess.run(
-            [*ctr, "images", "import", str(image.archive)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*ctr, "images", *words], capture_output=True, text=True, check=False)
         if done.returncode:
-            msg = f"{image.reference} could not be loaded: {done.stderr.strip()}"
+            msg = f"`ctr images {' '.join(words)}` failed: {done.stderr.strip()}"
             raise NodeError(msg)
 
     def _wait_for_node(self, access: Access) -> None:
@@ -108,10 +111,10 @@ class NodeRun:
             registry=self._services[registries.SOURCE].address,
             registry_target=self._services[registries.TARGET].address,
             operator_image=images.operator.reference,
+            operator_image_next=self._next,
             engine_image=images.engine.reference,
             containerd=str(self._node.containerd_socket),
             volumes=str(volumes),
-            operator_archive=str(images.operator.archive),
         )
 
 

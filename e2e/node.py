@@ -24,9 +24,11 @@ NAME = "node"
 SCHEDULER, CONTAINERD, KUBELET, PROXY = "scheduler", "containerd", "kubelet", "kube-proxy"
 KUBERNETES_SERVICE = "10.96.0.1"
 """The first address of the range that kube-apiserver is given for Services."""
+# The system's containerd and runc, which know seccomp profiles; a runc that is built without libseccomp does not.
 PROGRAMS = (
     *(parts.ETCD, parts.KUBE_APISERVER, parts.KUBE_CONTROLLER_MANAGER, parts.KUBE_SCHEDULER, parts.KUBELET),
-    *(parts.KUBE_PROXY, parts.CONTAINERD_2, parts.CONTAINERD_SHIM_2, parts.RUNC, parts.CTR, *parts.CNI, parts.REGISTRY),
+    *(parts.KUBE_PROXY, parts.CONTAINERD_1, parts.CONTAINERD_SHIM_1, parts.RUNC_1, parts.CTR, *parts.CNI),
+    parts.REGISTRY,
 )
 
 _KUBELET_PORT, _PROXY_PORT, _SCHEDULER_PORT = 10248, 10256, 10259
@@ -57,7 +59,7 @@ class Node:
         """Describe containerd, which has to have the images before kubelet starts."""
         home = self._folder("containerd")
         tools, network = self._folder("bin"), self._folder("cni")
-        for part in (parts.CONTAINERD_2, parts.CONTAINERD_SHIM_2, parts.RUNC, *parts.CNI):
+        for part in (parts.CONTAINERD_1, parts.CONTAINERD_SHIM_1, parts.RUNC_1, *parts.CNI):
             (tools / part.program).symlink_to(self.program(part))
         (network / "node.conflist").write_text(json.dumps(_network(self.layout.run)), encoding="utf-8")
         config = home / "config.toml"
@@ -159,17 +161,16 @@ class Node:
 
     def _containerd_config(self, home: Path, tools: Path, network: Path) -> str:
         return (
-            "version = 3\n"
+            "version = 2\n"
             f'root = "{home}/root"\n'
             f'state = "{home}/state"\n'
             "[grpc]\n"
             f'  address = "{self.containerd_socket}"\n'
-            "[plugins.'io.containerd.cri.v1.images'.pinned_images]\n"
-            f'  sandbox = "{self.pause}"\n'
-            "[plugins.'io.containerd.cri.v1.runtime']\n"
-            "  restrict_oom_score_adj = true\n"  # a machine may not let its root make a process less likely to be killed
-            "[plugins.'io.containerd.cri.v1.runtime'.cni]\n"
-            f'  bin_dirs = ["{tools}"]\n'
+            "[plugins.'io.containerd.grpc.v1.cri']\n"
+            f'  sandbox_image = "{self.pause}"\n'
+            "  restrict_oom_score_adj = true\n"  # where root may not make a process less likely to be killed
+            "[plugins.'io.containerd.grpc.v1.cri'.cni]\n"
+            f'  bin_dir = "{tools}"\n'
             f'  conf_dir = "{network}"\n'
         )
 

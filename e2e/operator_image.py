@@ -49,6 +49,7 @@ _UNUSED = (
 def inputs() -> Iterator[bytes]:
     """Yield all that the content of the image depends on."""
     yield sys.version.encode()
+    yield Path(__file__).read_bytes()
     files = [CHECKOUT / name for name in _SOURCES]
     files += [path for path in sorted((CHECKOUT / "operator").rglob("*")) if path.is_file() and path.suffix != ".pyc"]
     for path in files:

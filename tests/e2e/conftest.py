@@ -1,0 +1,90 @@
+"""Give the trials the node they run on: `make e2e`, or `python -m e2e pytest tests/e2e` on a machine with root."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from devcluster import parts
+from devcluster.gate import RegistryGate
+from devcluster.images import PushedImage, push_image
+from e2e import environment
+from e2e.environment import Environment
+from tests.support.admission import ApiServer
+from tests.support.clients import Client, program
+from tests.support.objects import Objects
+from tests.support.registry_tags import tagged
+
+TEAM = "team-a"
+SECONDS = 240.0
+"""For anything to happen on a node whose pods come and go."""
+
+MakeImage = Callable[..., PushedImage]
+MakeGate = Callable[..., RegistryGate]
+
+
+@pytest.fixture(scope="session")
+def node() -> Environment:
+    """Return where things are on the node."""
+    return environment.load()
+
+
+@pytest.fixture(scope="session")
+def api(node: Environment) -> Iterator[ApiServer]:
+    """Talk to the API server as its administrator."""
+    with closing(ApiServer(node.kubeconfig)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def team(node: Environment) -> Iterator[Objects]:
+    """Return a team's objects, as a user who may edit in that namespace and nowhere else."""
+    with closing(ApiServer(node.kubeconfig_team_a)) as server:
+        yield Objects(server, TEAM)
+
+
+@pytest.fixture(scope="session")
+def make_helm(node: Environment, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Client]:
+    """Return a function that gives Helm for a namespace, as the administrator."""
+
+    def make(namespace: str) -> Client:
+        return Client(program(parts.HELM_4), node.kubeconfig, namespace, tmp_path_factory.mktemp("home"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_image(node: Environment) -> MakeImage:
+    """Return a function that puts an image nobody else has into the source registry."""
+
+    def make(**options: Any) -> PushedImage:
+        unique = secrets.token_hex(4)
+        return push_image(node.registry, f"test/{unique}", "1", seed=int(unique, 16), **options)
+
+    return make
+
+
+@pytest.fixture
+def make_gate(node: Environment) -> Iterator[MakeGate]:
+    """Return a function that puts a gate in front of a registry until the test ends, where pods reach it."""
+    with ExitStack() as stack:
+
+        def make(upstream: str, *, bytes_per_second: int | None = None) -> RegistryGate:
+            return stack.enter_context(RegistryGate(upstream, bytes_per_second=bytes_per_second, host=node.address))
+
+        yield make
+
+
+def through(gate: RegistryGate, image: PushedImage) -> str:
+    """Return the name of an image by way of a gate."""
+    return f"{gate.address}/{image.repository}:{image.tag}"
+
+
+def names(gate: RegistryGate, image: PushedImage, count: int, *, first: int = 0) -> list[str]:
+    """Return so many names of an image by way of a gate, each with a tag of its own."""
+    tags = (f"t{number}" for number in range(first, first + count))
+    return [f"{gate.address}/{name.partition('/')[2]}" for name in tagged(image, tags)]
