@@ -59,7 +59,7 @@ def make_images(cache: Path, find: FIND, say: Callable[[str], None]) -> NodeImag
 
     Raises `NodeError` or `DevClusterError` if something it takes cannot be had.
     """
-    cupboard = _Cupboard(cache / "images", say)
+    cupboard = Cupboard(cache / "images", say)
     programs = {part.program: find(part) for part in ENGINE_PARTS}
     busybox = find(parts.BUSYBOX)
 
@@ -88,14 +88,15 @@ def make_images(cache: Path, find: FIND, say: Callable[[str], None]) -> NodeImag
     )
 
 
-class _Cupboard:
-    """Keep archives by a hash of what they are made from."""
+class Cupboard:
+    """Keep archives in a folder, by a hash of what they are made from."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder = folder
         self._say = say
 
     def image(self, name: str, inputs: Iterable[bytes], lay: Callable[[Path, Path], None], run: RunConfig) -> NodeImage:
+        """Return the image of this name that is made from these inputs; `lay` lays out its files."""
         digest = hashlib.sha256()
         for piece in (*_code(), *inputs):
             digest.update(len(piece).to_bytes(8, "big"))

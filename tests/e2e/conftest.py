@@ -16,7 +16,7 @@ from e2e import environment
 from e2e.environment import Environment
 from tests.support.admission import ApiServer
 from tests.support.clients import Client, program
-from tests.support.objects import Objects
+from tests.support.objects import Body, Objects
 from tests.support.registry_tags import tagged
 
 TEAM = "team-a"
@@ -88,3 +88,8 @@ def names(gate: RegistryGate, image: PushedImage, count: int, *, first: int = 0)
     """Return so many names of an image by way of a gate, each with a tag of its own."""
     tags = (f"t{number}" for number in range(first, first + count))
     return [f"{gate.address}/{name.partition('/')[2]}" for name in tagged(image, tags)]
+
+
+def has_moved_bytes(body: Body) -> bool:
+    """Tell whether a transfer is in its middle."""
+    return bool(((body.get("status") or {}).get("progress") or {}).get("bytesDone"))

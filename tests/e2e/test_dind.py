@@ -11,8 +11,8 @@ import pytest
 from devcluster.gate import RegistryGate
 from devcluster.images import manifest_digest
 from e2e.environment import Environment
-from imageops.api.kinds import IMAGE_PULL, KINDS, SESSION
-from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, names, through
+from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, SESSION
+from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, names, through
 from tests.support.admission import ApiServer
 from tests.support.chart import NAMESPACE
 from tests.support.clients import Client
@@ -25,6 +25,7 @@ from tests.support.installation import (
     newer_chart,
     process_status,
     short_names,
+    test_values,
     wait_left,
 )
 from tests.support.objects import Body, Objects, reason
@@ -40,9 +41,7 @@ def installation(
     """Install the chart as it is, but for the images at hand and the addresses of registries."""
     make_namespace(api, NAMESPACE)
     make_volume(api, Path(node.volumes) / CLAIM, CLAIM)
-    smoke = make_image()
-    test = {"test": {"image": smoke.reference, "pushTo": f"{node.registry_target}/smoke/app:1"}}
-    values = merged_values(node, engine_values(node), test)
+    values = merged_values(node, engine_values(node), test_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), values=values)
     installation.install()
     yield installation
@@ -52,11 +51,6 @@ def installation(
 def layers_of(gate: RegistryGate) -> int:
     """Count how often a layer or configuration was asked for."""
     return sum("/blobs/" in request.path for request in gate.requests)
-
-
-def has_moved_bytes(body: Body) -> bool:
-    """Tell whether a transfer is in its middle."""
-    return bool(((body.get("status") or {}).get("progress") or {}).get("bytesDone"))
 
 
 def create_pulls(team: Objects, prefix: str, images: Iterable[str], **fields: Any) -> list[str]:
@@ -217,11 +211,11 @@ def test_the_operators_process_has_nothing_that_it_does_not_need(installation: I
 def test_uninstalling_leaves_the_kinds_and_objects_and_nothing_else(
     installation: Installation, team: Objects, make_image: MakeImage
 ) -> None:
-    """Every other object that the release made is gone, and the volume with the images is kept; a new release goes on."""
+    """All else that the release made is gone; the volume with the images is kept, and a new release goes on."""
     kept = team.run(IMAGE_PULL, "kept", {"image": make_image().reference}, seconds=SECONDS)
     installation.uninstall()
     installation.wait_pods(lambda pods: not pods)
-    kinds = {("CustomResourceDefinition", kind.crd_name) for kind in KINDS}
+    kinds = {("CustomResourceDefinition", kind.crd_name) for kind in ALL_KINDS}
     wait_left(installation.api, NAMESPACE, kinds | {("PersistentVolumeClaim", CLAIM)})
     assert team.get(IMAGE_PULL, "kept") == kept
     installation.install()

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from devcluster.images import PushedImage
 from e2e.environment import Environment
 from tests.support.admission import ApiServer
 from tests.support.chart import CHART, NAMESPACE, RELEASE, Values, merged
@@ -50,6 +51,11 @@ def network_values(node: Environment) -> Values:
             "extraEgress": [{"to": [{"ipBlock": {"cidr": f"{node.address}/32"}}]}],  # what tests put before a registry
         }
     }
+
+
+def test_values(node: Environment, image: PushedImage) -> Values:
+    """Return the values of `helm test`: an image at hand, and a registry to push it to."""
+    return {"test": {"image": image.reference, "pushTo": f"{node.registry_target}/smoke/{image.repository}:1"}}
 
 
 def engine_values(node: Environment) -> Values:
@@ -107,6 +113,16 @@ class Installation:
             lambda pods: len(pods) == 1 and _ready(pods[0]) and pods[0]["metadata"]["uid"] != replaced
         )
         return pod
+
+    def wait_all_ready(self, count: int) -> None:
+        """Return when so many pods are there and all are ready."""
+        self.wait_pods(lambda pods: len(pods) == count and all(map(_ready, pods)))
+
+    def leader(self) -> str:
+        """Return the name of the pod that holds the Lease."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/{RELEASE}"
+        identity = str(self.api.request("GET", path).body["spec"]["holderIdentity"])
+        return identity.rpartition("_")[0]
 
     def wait_pods(self, condition: Callable[[list[Body]], bool]) -> list[Body]:
         """Return the pods when they are as wanted."""
