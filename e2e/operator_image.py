@@ -71,12 +71,14 @@ def lay_out_operator(root: Path, work: Path) -> None:
     shutil.copytree(CHECKOUT / "operator", source / "operator", ignore=shutil.ignore_patterns("__pycache__"))
     _run(sys.executable, "-m", "venv", str(build))
     _run(sys.executable, "-m", "venv", "--without-pip", str(home))
-    pip, into = str(build / "bin" / "pip"), ("--python", str(home / "bin" / "python"), "install")
+    pip, python = str(build / "bin" / "pip"), ("--python", str(home / "bin" / "python"))
+    into = (*python, "install")
     hashed = ("--require-hashes", "--requirement")
     _run(pip, "install", *hashed, str(source / "requirements-build.lock"))
     _run(pip, *into, "--only-binary", ":all:", *hashed, str(source / "requirements-operator.lock"))
     _run(pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work / "wheels"), str(source))
     _run(pip, *into, "--no-deps", "--no-index", "--find-links", str(work / "wheels"), "imageops")
+    _run(pip, *python, "check")
     _settle(home)
     _run(
         *(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),

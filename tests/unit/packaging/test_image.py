@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,10 @@ def test_the_image_has_the_versions_that_were_tested(name: str) -> None:
     tested, own = pins("requirements.lock"), pins(name)
     assert {package for package in own if own[package] != tested.get(package)} == set()
     assert {"mypy", "pytest", "ruff"}.isdisjoint(own)
+
+
+def test_the_image_has_all_that_the_operator_imports() -> None:
+    """Each dependency that the project names has its version in the image's lock file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {re.split(r"[^\w.-]", each)[0].lower() for each in project["dependencies"]}
+    assert named - {package.lower() for package in pins("requirements-operator.lock")} == set()
