@@ -10,6 +10,7 @@ import pytest
 
 from devcluster.gate import RegistryGate
 from devcluster.images import manifest_digest
+from devcluster.ports import free_ports
 from e2e.environment import Environment
 from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, SESSION
 from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, names, through
@@ -29,9 +30,12 @@ from tests.support.installation import (
     wait_left,
 )
 from tests.support.objects import Body, Objects, reason
+from tests.support.pod_network import egress_enforced, listening, reached
 from tests.support.sessions import child_of, promote, pull, push, step_is, tag
 
 CLAIM = "data-imageops-0"
+METADATA, PRIVATE, PUBLIC = "169.254.169.254", "10.198.0.1", "203.0.113.1"
+"""Addresses that the node is given for a test: none of them leads anywhere else."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,26 @@ def test_a_team_promotes_an_image_through_the_side_car(
     assert manifest_digest(node.registry_target, image.repository, "1") == image.digest
     [evidence] = body["status"]["evidence"]
     assert evidence["digestPreserved"] is True
+
+
+@pytest.mark.feature("chart.network")
+def test_the_network_policy_lets_through_what_is_needed_and_nothing_else(
+    installation: Installation, team: Objects, make_image: MakeImage, node: Environment
+) -> None:
+    """Under its egress rules a promotion works; metadata, private ranges not listed and other ports are refused."""
+    pod = installation.wait_ready()
+    ports = (int(node.registry.rpartition(":")[2]), free_ports(1)[0])
+    targets = [(address, port) for address in (METADATA, PRIVATE, PUBLIC) for port in ports]
+    process = int(process_status()["Pid"])
+    image = make_image()
+    with listening(targets):
+        assert reached(process, targets) == targets
+        with egress_enforced(installation.network_policy(), pod["status"]["podIP"]):
+            assert reached(process, targets) == [(PUBLIC, ports[0])]
+            steps = [promote("ship", image.reference, f"{node.registry_target}/{image.repository}:1")]
+            body = team.run(SESSION, "under-policy", {"steps": steps}, seconds=SECONDS)
+    assert reason(body) == "Completed", body["status"]
+    assert manifest_digest(node.registry_target, image.repository, "1") == image.digest
 
 
 @pytest.mark.feature("chart.dind-volume")
@@ -200,7 +224,7 @@ def test_helm_test_pulls_tags_and_pushes(installation: Installation) -> None:
 def test_the_operators_process_has_nothing_that_it_does_not_need(installation: Installation) -> None:
     """The kernel says so: no root, no capability, none to be had, a seccomp filter, a root that is read-only."""
     installation.wait_ready()
-    status = process_status("/opt/imageops/bin/imageops")
+    status = process_status()
     assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"65532"}
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")

@@ -66,7 +66,7 @@ def test_a_team_promotes_an_image_by_the_nodes_engine(
 def test_the_sockets_group_is_all_that_the_process_has_more(installation: Installation) -> None:
     """No root and no capability, although the socket makes it as mighty as root."""
     installation.wait_ready()
-    status = process_status("/opt/imageops/bin/imageops")
+    status = process_status()
     assert set(status["Uid"].split()) == {"65532"}
     assert str(GROUP) in status["Groups"].split()
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0

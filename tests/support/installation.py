@@ -114,6 +114,11 @@ class Installation:
         )
         return pod
 
+    def network_policy(self) -> Body:
+        """Read the NetworkPolicy of the operator's pods."""
+        path = f"/apis/networking.k8s.io/v1/namespaces/{self.namespace}/networkpolicies/{RELEASE}"
+        return self.api.request("GET", path).body
+
     def wait_all_ready(self, count: int) -> None:
         """Return when so many pods are there and all are ready."""
         self.wait_pods(lambda pods: len(pods) == count and all(map(_ready, pods)))
@@ -148,8 +153,15 @@ def _ready(pod: Body) -> bool:
     return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
 
 
-def process_status(argument: str) -> Mapping[str, str]:
-    """Return what the kernel says of the only process on the node that was called as the operator is."""
+OPERATOR = "/opt/imageops/bin/imageops"
+"""The program that the operator's process runs."""
+
+
+def process_status(argument: str = OPERATOR) -> Mapping[str, str]:
+    """Return what the kernel says of the only process on the node that was called with this argument.
+
+    As /proc/<pid>/status has it, and as `root` the options with which its root is mounted.
+    """
     found = []
     for folder in (each for each in _PROC.iterdir() if each.name.isdigit()):
         try:
