@@ -26,7 +26,7 @@ from tests.support.installation import (
     newer_chart,
     process_status,
     short_names,
-    test_values,
+    smoke_values,
     wait_left,
 )
 from tests.support.objects import Body, Objects, reason
@@ -45,7 +45,7 @@ def installation(
     """Install the chart as it is, but for the images at hand and the addresses of registries."""
     make_namespace(api, NAMESPACE)
     make_volume(api, Path(node.volumes) / CLAIM, CLAIM)
-    values = merged_values(node, engine_values(node), test_values(node, make_image()))
+    values = merged_values(node, engine_values(node), smoke_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), values=values)
     installation.install()
     yield installation

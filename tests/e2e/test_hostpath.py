@@ -13,7 +13,7 @@ from tests.e2e.conftest import SECONDS, MakeImage
 from tests.support.admission import ApiServer
 from tests.support.clients import Client
 from tests.support.engines import PrivateEngine, private_engine
-from tests.support.installation import Installation, make_namespace, merged_values, process_status, test_values
+from tests.support.installation import Installation, make_namespace, merged_values, process_status, smoke_values
 from tests.support.objects import Objects, reason
 from tests.support.sessions import promote
 
@@ -42,7 +42,7 @@ def installation(
     make_namespace(api, NAMESPACE, enforce="privileged")
     socket = engine.address.removeprefix("unix://")
     mode = {"daemon": {"mode": "hostPath", "hostPath": {"socket": socket, "gid": GROUP}}}
-    values = merged_values(node, mode, test_values(node, make_image()))
+    values = merged_values(node, mode, smoke_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
     installation.install()
     yield installation

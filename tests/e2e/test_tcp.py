@@ -18,7 +18,7 @@ from tests.support.certificates import TlsFiles, make_tls_files
 from tests.support.chart import Values
 from tests.support.clients import Client
 from tests.support.engines import private_engine
-from tests.support.installation import Installation, make_namespace, merged_values, test_values
+from tests.support.installation import Installation, make_namespace, merged_values, smoke_values
 from tests.support.objects import Objects, reason
 from tests.support.sessions import promote
 
@@ -61,7 +61,7 @@ def installation(
     make_namespace(api, NAMESPACE, enforce="restricted")
     make_secret(api, files)
     mode = {"daemon": {"mode": "tcp", "tcp": {"daemons": [entry]}}}
-    values = merged_values(node, mode, test_values(node, make_image()))
+    values = merged_values(node, mode, smoke_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
     installation.install()
     yield installation

@@ -53,7 +53,7 @@ def network_values(node: Environment) -> Values:
     }
 
 
-def test_values(node: Environment, image: PushedImage) -> Values:
+def smoke_values(node: Environment, image: PushedImage) -> Values:
     """Return the values of `helm test`: an image at hand, and a registry to push it to."""
     return {"test": {"image": image.reference, "pushTo": f"{node.registry_target}/smoke/{image.repository}:1"}}
 
