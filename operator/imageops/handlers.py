@@ -11,7 +11,7 @@ from typing import Any
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
-from imageops.cluster.login import Login
+from imageops.cluster.login import Login, at_service_address
 from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED, Answered, Drain, Observe
 from imageops.telemetry import watches
@@ -79,7 +79,8 @@ async def watch(
         await drain()
 
     kopf.on.cleanup(registry=handlers)(ended)
-    find = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
+    in_pod = at_service_address(kopf.login_with_service_account)
+    find = kopf.login_with_kubeconfig if kubeconfig is not None else in_pod
     kopf.on.login(registry=handlers)(Login(find, watches.trace(answered)).log_in)
     await kopf.operator(
         registry=handlers,

@@ -53,12 +53,16 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
         await asyncio.sleep(0)
 
     monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     ready = asyncio.Event()
-    for kubeconfig, login in ((None, kopf.login_with_service_account), ("/kube", kopf.login_with_kubeconfig)):
+    for way in ("service_account", "kubeconfig"):
+        info = kopf.ConnectionInfo(server=f"https://{way}.test")
+        monkeypatch.setattr(kopf, f"login_with_{way}", lambda info=info, **_: info)
+    for kubeconfig, server in ((None, "https://service_account.test"), ("/kube", "https://kubeconfig.test")):
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
             observe=lambda *_: None,
-            answered=lambda _: None,
+            answered=lambda _kind, _status: None,
             drain=drain,
             kubeconfig=kubeconfig,
             namespaces=namespaces,
@@ -68,7 +72,7 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
         activities = {one.activity.value: one.fn for one in registry._activities.get_all_handlers()}
         assert set(activities) == {"cleanup", "authentication"}
         logged_in: Any = activities["authentication"]
-        assert logged_in.__self__._find is login
+        assert logged_in.__self__._find().server == server
         for part in ("_changing", "_spawning", "_indexing", "_webhooks"):
             assert list(getattr(registry, part).get_all_handlers()) == []
         assert (seen["standalone"], seen["ready_flag"]) == (True, ready)
