@@ -168,7 +168,7 @@ def process_status(argument: str = OPERATOR) -> Mapping[str, str]:
             words = (folder / "cmdline").read_bytes().decode().split("\0")
             status = (folder / "status").read_text(encoding="utf-8")
             mounts = (folder / "mountinfo").read_text(encoding="utf-8")
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:  # it has ended meanwhile
             continue
         if argument in words:
             lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
