@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -14,6 +15,7 @@ from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, push_image
 from e2e import environment
 from e2e.environment import Environment
+from imageops.api.kinds import IMAGE_PULL
 from tests.support.admission import ApiServer
 from tests.support.clients import Client, program
 from tests.support.objects import Body, Objects
@@ -93,3 +95,16 @@ def names(gate: RegistryGate, image: PushedImage, count: int, *, first: int = 0)
 def has_moved_bytes(body: Body) -> bool:
     """Tell whether a transfer is in its middle."""
     return bool(((body.get("status") or {}).get("progress") or {}).get("bytesDone"))
+
+
+def may_use(team: Objects) -> bool:
+    """Tell whether the team may list what it is to work with."""
+    return team.api.request("GET", team.path(IMAGE_PULL)).status == 200
+
+
+def wait_until_may_use(team: Objects) -> None:
+    """Return when the chart's rights have been added to the role that the team has; Kubernetes does so a little later."""
+    deadline = time.monotonic() + SECONDS
+    while not may_use(team):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

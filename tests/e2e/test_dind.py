@@ -13,7 +13,16 @@ from devcluster.images import manifest_digest
 from devcluster.ports import free_ports
 from e2e.environment import Environment
 from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, SESSION
-from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, names, through
+from tests.e2e.conftest import (
+    SECONDS,
+    MakeGate,
+    MakeImage,
+    has_moved_bytes,
+    may_use,
+    names,
+    through,
+    wait_until_may_use,
+)
 from tests.support.admission import ApiServer
 from tests.support.chart import NAMESPACE
 from tests.support.clients import Client
@@ -40,7 +49,7 @@ METADATA, PRIVATE, PUBLIC = "169.254.169.254", "10.198.0.1", "203.0.113.1"
 
 @pytest.fixture(scope="module")
 def installation(
-    node: Environment, api: ApiServer, make_helm: Callable[[str], Client], make_image: MakeImage
+    node: Environment, api: ApiServer, make_helm: Callable[[str], Client], make_image: MakeImage, team: Objects
 ) -> Iterator[Installation]:
     """Install the chart as it is, but for the images at hand and the addresses of registries."""
     make_namespace(api, NAMESPACE)
@@ -48,6 +57,7 @@ def installation(
     values = merged_values(node, engine_values(node), smoke_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), values=values)
     installation.install()
+    wait_until_may_use(team)
     yield installation
     installation.uninstall()
 
@@ -116,9 +126,9 @@ def test_a_pull_goes_on_when_its_pod_was_deleted_in_the_middle(
     installation: Installation, team: Objects, make_image: MakeImage, make_gate: MakeGate, node: Environment
 ) -> None:
     """The attempt is closed as Interrupted, and the next one belongs to the same run, the only one."""
-    image = make_image(layers=[3_000_000, 3_000_000])
+    image = make_image(layers=[8_000_000, 8_000_000])
     gate = make_gate(node.registry)
-    gate.stall(path=".*/blobs/.*", after_bytes=1_000_000)
+    gate.stall(path=".*/blobs/.*", after_bytes=4_000_000)
     team.create(IMAGE_PULL, "interrupted", {"image": through(gate, image)})
     team.wait(IMAGE_PULL, "interrupted", has_moved_bytes, seconds=SECONDS)
     [pod] = installation.pods()
@@ -205,10 +215,8 @@ def test_an_upgrade_and_a_rollback_lose_nothing_and_run_nothing_again(
     assert {name: body["metadata"]["uid"] for name, body in before.items()} == {
         name: body["metadata"]["uid"] for name, body in after.items()
     }
-    for name in ended:
+    for name in (*ended, *suspended):
         assert after[name]["status"] == before[name]["status"]
-    for name in suspended:
-        assert (reason(after[name]), after[name]["status"].get("run", 0)) == ("Suspended", 0)
     assert {after[name]["status"]["run"] for name in (*ended, *under_way)} == {1}
     assert len(quick.requests) == asked
 
@@ -235,13 +243,17 @@ def test_the_operators_process_has_nothing_that_it_does_not_need(installation: I
 def test_uninstalling_leaves_the_kinds_and_objects_and_nothing_else(
     installation: Installation, team: Objects, make_image: MakeImage
 ) -> None:
-    """All else that the release made is gone; the volume with the images is kept, and a new release goes on."""
+    """All else that the release made is gone, rights too; the volume is kept, and a new release goes on."""
+    everybody = Objects(installation.api, team.namespace)
     kept = team.run(IMAGE_PULL, "kept", {"image": make_image().reference}, seconds=SECONDS)
     installation.uninstall()
     installation.wait_pods(lambda pods: not pods)
     kinds = {("CustomResourceDefinition", kind.crd_name) for kind in ALL_KINDS}
     wait_left(installation.api, NAMESPACE, kinds | {("PersistentVolumeClaim", CLAIM)})
-    assert team.get(IMAGE_PULL, "kept") == kept
+    assert everybody.get(IMAGE_PULL, "kept") == kept
+    assert may_use(team) is False
     installation.install()
-    assert team.run(IMAGE_PULL, "next", {"image": make_image().reference}, seconds=SECONDS)["status"]["run"] == 1
+    wait_until_may_use(team)
+    body = team.run(IMAGE_PULL, "next", {"image": make_image().reference}, seconds=SECONDS)
+    assert reason(body) == "Pulled", body["status"]
     assert team.get(IMAGE_PULL, "kept")["status"] == kept["status"]

@@ -9,7 +9,7 @@ import pytest
 from devcluster.images import manifest_digest
 from e2e.environment import Environment
 from imageops.api.kinds import SESSION
-from tests.e2e.conftest import SECONDS, MakeImage
+from tests.e2e.conftest import SECONDS, MakeImage, wait_until_may_use
 from tests.support.admission import ApiServer
 from tests.support.clients import Client
 from tests.support.engines import PrivateEngine, private_engine
@@ -37,6 +37,7 @@ def installation(
     engine: PrivateEngine,
     make_helm: Callable[[str], Client],
     make_image: MakeImage,
+    team: Objects,
 ) -> Iterator[Installation]:
     """Install the chart in a namespace that allows the mode."""
     make_namespace(api, NAMESPACE, enforce="privileged")
@@ -45,6 +46,7 @@ def installation(
     values = merged_values(node, mode, smoke_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
     installation.install()
+    wait_until_may_use(team)
     yield installation
     installation.uninstall()
 

@@ -12,7 +12,7 @@ from devcluster.images import manifest_digest
 from devcluster.ports import free_ports
 from e2e.environment import Environment
 from imageops.api.kinds import IMAGE_PULL, SESSION
-from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, through
+from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, through, wait_until_may_use
 from tests.support.admission import ApiServer
 from tests.support.certificates import TlsFiles, make_tls_files
 from tests.support.chart import Values
@@ -55,6 +55,7 @@ def installation(
     daemon: tuple[Values, TlsFiles],
     make_helm: Callable[[str], Client],
     make_image: MakeImage,
+    team: Objects,
 ) -> Iterator[Installation]:
     """Install the chart in a namespace that enforces the strictest level."""
     entry, files = daemon
@@ -64,6 +65,7 @@ def installation(
     values = merged_values(node, mode, smoke_values(node, make_image()))
     installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
     installation.install()
+    wait_until_may_use(team)
     yield installation
     installation.uninstall()
 
@@ -87,9 +89,9 @@ def test_the_other_replica_goes_on_when_the_leader_was_deleted_in_mid_pull(
     installation: Installation, team: Objects, make_image: MakeImage, make_gate: MakeGate, node: Environment
 ) -> None:
     """The pull that it had begun ends in its first run."""
-    image = make_image(layers=[3_000_000])
+    image = make_image(layers=[8_000_000])
     gate = make_gate(node.registry)
-    gate.stall(path=".*/blobs/.*", after_bytes=1_000_000)
+    gate.stall(path=".*/blobs/.*", after_bytes=4_000_000)
     team.create(IMAGE_PULL, "taken-over", {"image": through(gate, image)})
     team.wait(IMAGE_PULL, "taken-over", has_moved_bytes, seconds=SECONDS)
     leader = installation.leader()
