@@ -22,6 +22,8 @@ ENGINE_PARTS = (parts.DOCKERD_29, parts.CONTAINERD_2, parts.CONTAINERD_SHIM_2, p
 
 _HOST = "imageops.test"
 _DIGITS = 12
+_KEPT = 4
+"""Archives of one name; each change of the operator makes another."""
 _CODE = ("archive.py", "rootfs.py")
 """Of this package, what every image depends on."""
 
@@ -119,6 +121,10 @@ class Cupboard:
             partial.replace(image.archive)  # by one rename, so that an interrupted run leaves none
         finally:
             shutil.rmtree(work)
+        name = image.repository.rpartition("/")[2]
+        archives = sorted(self._folder.glob(f"{name}-*.tar"), key=lambda archive: archive.stat().st_mtime)
+        for old in archives[:-_KEPT]:
+            old.unlink()
 
 
 def _code() -> Sequence[bytes]:

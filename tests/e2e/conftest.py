@@ -103,7 +103,7 @@ def may_use(team: Objects) -> bool:
 
 
 def wait_until_may_use(team: Objects) -> None:
-    """Return when the chart's rights have been added to the role that the team has; Kubernetes does so a little later."""
+    """Return when the chart's rights are part of the role that the team has, which is a little later."""
     deadline = time.monotonic() + SECONDS
     while not may_use(team):
         assert time.monotonic() < deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,18 @@ def test_an_image_is_made_once_for_the_same_inputs(tmp_path: Path) -> None:
     assert lines == [f"image {first.reference}: making it"]
     assert cupboard.image("app", [b"a", b"bc"], lay, RunConfig()).tag != first.tag
     assert lay.times == 2
+
+
+def test_the_newest_archives_are_kept(tmp_path: Path) -> None:
+    """Those that others may be about to use; of other names, all."""
+    cupboard, lay = Cupboard(tmp_path, lambda _: None), Layout()
+    other = cupboard.image("other", [b"a"], lay, RunConfig()).archive
+    archives = []
+    for number in range(6):
+        archives.append(cupboard.image("app", [bytes([number])], lay, RunConfig()).archive)
+        os.utime(archives[-1], (number, number))
+    assert [archive.exists() for archive in archives] == [False, False, True, True, True, True]
+    assert other.exists()
 
 
 def test_what_could_not_be_made_is_not_there(tmp_path: Path) -> None:
