@@ -15,7 +15,7 @@ from rich.console import Console
 from devcluster import finding
 from devcluster.errors import DevClusterError
 from devcluster.layout import CHECKOUT, cache_folder
-from devcluster.parts import HELM_4, KUBECTL, Part
+from devcluster.parts import HELM_4, KSTATUS, KUBECTL, Part
 from e2e.errors import NodeError
 from e2e.images import ENGINE_PARTS, make_images
 from e2e.isolation import cgroup_of, isolated, remove_cgroups
@@ -23,6 +23,8 @@ from e2e.node import PROGRAMS
 from e2e.plan import Plan
 
 LOGS = CHECKOUT / ".dev" / "e2e"
+CLIENTS = (KUBECTL, HELM_4, KSTATUS)
+"""What the trials use."""
 _INTERRUPTED = 130
 
 
@@ -55,7 +57,7 @@ def _run(command: Sequence[str], say: Callable[[str], None]) -> int:
             found[part.name] = str(finding.find(part, ways).path)
         return Path(found[part.name])
 
-    for part in (*PROGRAMS, *ENGINE_PARTS, KUBECTL, HELM_4):  # nothing can be installed or built once it has begun
+    for part in (*PROGRAMS, *ENGINE_PARTS, *CLIENTS):  # nothing can be installed or built once it has begun
         find(part)
     images = make_images(cache_folder(os.environ), find, say)
     run = Path(f"/tmp/imageops-n{secrets.token_hex(3)}")  # noqa: S108 - short, and made with mode 0700

@@ -17,7 +17,7 @@ from e2e import environment
 from e2e.environment import Environment
 from imageops.api.kinds import IMAGE_PULL
 from tests.support.admission import ApiServer
-from tests.support.clients import Client, program
+from tests.support.clients import Client, MakeClient, program
 from tests.support.objects import Body, Objects
 from tests.support.registry_tags import tagged
 
@@ -55,6 +55,16 @@ def make_helm(node: Environment, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
     def make(namespace: str) -> Client:
         return Client(program(parts.HELM_4), node.kubeconfig, namespace, tmp_path_factory.mktemp("home"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_team_client(node: Environment, tmp_path_factory: pytest.TempPathFactory) -> MakeClient:
+    """Return a function that gives a client program for a namespace, as the team's user."""
+
+    def make(part: parts.Part, namespace: str) -> Client:
+        return Client(program(part), node.kubeconfig_team_a, namespace, tmp_path_factory.mktemp("home"))
 
     return make
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devcluster import parts
 from devcluster.gate import RegistryGate
 from devcluster.images import manifest_digest
 from devcluster.ports import free_ports
@@ -25,7 +27,7 @@ from tests.e2e.conftest import (
 )
 from tests.support.admission import ApiServer
 from tests.support.chart import NAMESPACE
-from tests.support.clients import Client
+from tests.support.clients import Client, Kstatus, MakeClient, program
 from tests.support.installation import (
     Installation,
     engine_values,
@@ -43,6 +45,8 @@ from tests.support.pod_network import egress_enforced, listening, reached
 from tests.support.sessions import child_of, promote, pull, push, step_is, tag
 
 CLAIM = "data-imageops-0"
+RELEASED = Path(__file__).parents[1] / "gitops" / "chart"
+"""A team's chart, which has an object of ours."""
 METADATA, PRIVATE, PUBLIC = "169.254.169.254", "10.198.0.1", "203.0.113.1"
 """Addresses that the node is given for a test: none of them leads anywhere else."""
 
@@ -219,6 +223,32 @@ def test_an_upgrade_and_a_rollback_lose_nothing_and_run_nothing_again(
         assert after[name]["status"] == before[name]["status"]
     assert {after[name]["status"]["run"] for name in (*ended, *under_way)} == {1}
     assert len(quick.requests) == asked
+
+
+@pytest.mark.feature("gitops.waits")
+def test_the_tools_of_a_pipeline_end_with_the_object(
+    installation: Installation,
+    team: Objects,
+    make_team_client: MakeClient,
+    make_image: MakeImage,
+) -> None:
+    """As the team: kubectl, Helm and Flux's library, on success and on failure, long before their timeout."""
+    assert installation.wait_ready()
+    kubectl, helm = (make_team_client(part, team.namespace) for part in (parts.KUBECTL, parts.HELM_4))
+    kstatus = Kstatus(program(parts.KSTATUS))
+    image = make_image()
+    good, bad = image.reference, f"{image.reference}-missing"
+    for name, reference, condition, verdict in (("good", good, "Ready", "Current"), ("bad", bad, "Stalled", "Failed")):
+        team.create(IMAGE_PULL, name, {"image": reference})
+        for what in (f"condition={condition}", "jsonpath={.status.completionTime}"):
+            kubectl.run("wait", f"imagepull/{name}", f"--for={what}", "--timeout=100s")
+        assert kstatus.judge([team.get(IMAGE_PULL, name)])[0].status == verdict
+        values = helm.home / f"{name}.json"
+        values.write_text(json.dumps({"pull": {"image": reference}}), encoding="utf-8")
+        install = ("install", f"of-{name}", str(RELEASED), "--wait", "--timeout=100s", f"--values={values}")
+        done = helm.start(*install).wait(120)
+        assert (done.code == 0) == (name == "good"), done.said
+        assert "deadline exceeded" not in done.said
 
 
 @pytest.mark.feature("chart.modes")

@@ -76,8 +76,8 @@ class Installation:
     values: Values = field(default_factory=dict)
 
     def install(self, *, chart: Path = CHART) -> Done:
-        """Install it, and wait until all of it is ready."""
-        return self._helm("install", RELEASE, str(chart), chart_values=self.values)
+        """Install it, and wait until all of it is ready; it takes over definitions that another release left."""
+        return self._helm("install", RELEASE, str(chart), "--take-ownership", chart_values=self.values)
 
     def upgrade(self, values: Values, *, chart: Path = CHART) -> Done:
         """Upgrade it with further values, and wait."""
