@@ -5,13 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := operator devcluster demo bench faults e2e tests charts
+CODE := operator devcluster demo bench faults e2e tests charts docsite
 GENERATED := crds charts docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit chart integration e2e test coverage-report bench faults fuzz demo up run down generate check features
+.PHONY: help init lock fmt lint type unit chart integration e2e test coverage-report bench faults fuzz demo up run down docs generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -89,11 +89,16 @@ run: up ## Run the operator in the foreground against the development cluster
 down: init ## End exactly what `make up` started
 	$(BIN)/python -m devcluster down
 
+docs: init ## Build the documentation's site into build/site, where every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
+
 generate: init ## Write the CRDs and reference pages from the models, the tables of the chart, the features from the tests
 	$(BIN)/python -m imageops.api.crdgen --write crds
 	$(BIN)/python -m imageops.api.crdgen --write charts/imageops/charts/imageops-crds/files
 	$(BIN)/python -m tests.support.chart_pages --write
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
+	$(BIN)/python -m docsite.metrics --write docs/reference
 	$(BIN)/python -m tests.support.features --write
 
 check: lint type generate ## Lint, check types, and demand that generated files are committed as generated

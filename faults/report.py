@@ -157,6 +157,7 @@ plan's number stands for the same fault everywhere. Then everything has to end a
 `faults/oracles.py` says by what a plan is judged; `.dev/faults/<number>.json` keeps what happened in a plan with
 findings. Plans of `schema` play no workload: each tries values on one object, puts its spec back after each, and
 compares with the end that it came to first; `faults/schema/judging.py` says by what.
+
 """.splitlines()
 _READING = """\
 *Not reached* are plans whose request or event did not come in that run, as progress is written by time; they prove

@@ -6,12 +6,15 @@ API server (docs/decisions/0001). With the null storages no event pays for what 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
-from imageops.cluster.login import Login, at_service_address
+from imageops.cluster.login import Login, service_address
 from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED, Answered, Drain, Observe
 from imageops.telemetry import watches
@@ -79,9 +82,8 @@ async def watch(
         await drain()
 
     kopf.on.cleanup(registry=handlers)(ended)
-    in_pod = at_service_address(kopf.login_with_service_account)
-    find = kopf.login_with_kubeconfig if kubeconfig is not None else in_pod
-    kopf.on.login(registry=handlers)(Login(find, watches.trace(answered)).log_in)
+    find = kopf.login_with_kubeconfig if kubeconfig is not None else login_in_pod
+    kopf.on.login(registry=handlers)(Login(find, partial(session, answered)).log_in)
     await kopf.operator(
         registry=handlers,
         settings=settings(),
@@ -90,6 +92,27 @@ async def watch(
         namespaces=namespaces,
         ready_flag=ready,
     )
+
+
+def login_in_pod(**given: Any) -> kopf.ConnectionInfo | None:
+    """Find the pod's ServiceAccount, and the API server where every other client finds it.
+
+    kopf turns to the name kubernetes.default.svc: what watches would need the cluster's DNS, and what writes would not.
+    """
+    info, address = kopf.login_with_service_account(**given), service_address()
+    return replace(info, server=address) if info is not None and address is not None else info
+
+
+def session(answered: Answered, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """Return a session like kopf's own, that tells of every answer."""
+    client = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        trace_configs=[watches.trace(answered)],
+    )
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=client)
 
 
 def registry(observe: Observe) -> kopf.OperatorRegistry:

@@ -245,6 +245,23 @@ def test_evidence_claims_nothing_of_an_image_that_was_not_pulled(
     assert proof["targetDigest"] == manifest_digest(cluster.registry_target, f"{objects.namespace}/made", "1")
 
 
+@pytest.mark.feature("session.evidence.digest")
+def test_evidence_of_a_promoted_and_then_renamed_image_keeps_both_sources(
+    objects: Objects,
+    cluster: Environment,
+    containerd: EngineUnderTest,
+    make_image: MakeImage,
+) -> None:
+    """Both promotions are of the same content; each is compared with what it pulled itself."""
+    image = make_image(platforms=BOTH)
+    release, stable = (f"{cluster.registry_target}/{objects.namespace}/app:{tag}" for tag in ("1", "stable"))
+    steps = [promote("ship", image.reference, release), promote("stable", release, stable, runAfter=["ship"])]
+    body = objects.run(SESSION, "release", {"steps": steps, "daemonName": containerd.name})
+    proof = {one["target"]: one["source"] for one in body["status"]["evidence"]}
+    assert proof == {release: image.reference, stable: release}
+    assert all(one["digestPreserved"] for one in body["status"]["evidence"])
+
+
 # --- local images
 
 

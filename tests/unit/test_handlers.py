@@ -80,6 +80,28 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     assert drained.is_set()
 
 
+def test_a_pod_finds_the_api_server_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Kubernetes says it is, with the credentials that kopf finds; without these it finds nothing."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    info = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="one")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: info)
+    found = handlers.login_in_pod()
+    assert found is not None
+    assert (found.server, found.token) == ("https://10.96.0.1:443", "one")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    assert handlers.login_in_pod() is None
+
+
+async def test_a_session_tells_of_answers() -> None:
+    """It goes where the credentials say, with their token."""
+    made = handlers.session(lambda *_: None, kopf.ConnectionInfo(server="https://api.test", token="one"))
+    assert made.server == "https://api.test"
+    assert made.aiohttp_session.headers["Authorization"] == "Bearer one"
+    assert len(made.aiohttp_session.trace_configs) == 1
+    await made.aiohttp_session.close()
+
+
 async def test_an_event_is_handed_on_as_it_is() -> None:
     """Kind, type and object; the rest of what kopf knows is not used."""
     seen: list[tuple[Kind, str | None, Any]] = []

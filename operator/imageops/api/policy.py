@@ -110,7 +110,8 @@ class ImageOperationPolicySpec(SpecModel):
 
     All policies that select a namespace apply, in the order of priority and then name. For each direction the first
     rule that matches decides; where rules exist for the direction and none matches, the operation is denied. Each
-    limit is taken from the first policy that states it.
+    limit is taken from the first policy that states it. This version of the operator enforces none of it: a policy is
+    stored, and restricts nothing.
     """
 
     priority: Annotated[int, Field(ge=0, le=1_000_000)] = DEFAULT_PRIORITY

@@ -109,7 +109,7 @@ class Reason(StrEnum):
     PENDING = (
         "Pending", ReasonClass.WAITING,
         "The object is accepted and waits for its turn.",
-        "Nothing to do; if this lasts, look at the operator's Deployment and its logs.",
+        "Nothing to do; if this lasts, look at the operator's Pod and its log.",
     )
     THROTTLED = (
         "Throttled", ReasonClass.WAITING,
@@ -205,7 +205,7 @@ class Reason(StrEnum):
     INTERNAL_ERROR = (
         "InternalError", ReasonClass.RETRYABLE,
         "The operator met an error of its own.",
-        "Look at the operator's log for this object's uid, and report it with the daemon's version.",
+        "Look at the operator's log at the time of the attempt for the place in the code, and report it.",
     )
     IMAGE_CHANGED = (
         "ImageChanged", ReasonClass.RETRYABLE,

@@ -136,22 +136,31 @@ def transferred(members: Iterable[Member]) -> int:
     return sum(entry.bytes_transferred or 0 for one in members for entry in one.attempts)
 
 
-def evidence(members: Sequence[Member]) -> tuple[Evidence, ...]:
-    """Return, for each push that left its content in a registry, what was pulled and what arrived."""
+def evidence(members: Sequence[Member], promoted: Mapping[str, str] | None = None) -> tuple[Evidence, ...]:
+    """Return, for each push that left its content in a registry, what was pulled and what arrived.
+
+    Args:
+        members: The operations of the run.
+        promoted: The name of the pull of each promotion, by that of its push: two promotions may be of equal content.
+
+    """
     pushes = [one for one in members if one.kind == PUSH and one.reason in {Reason.PUSHED, Reason.ALREADY_PUSHED}]
     ordered = sorted(pushes, key=lambda one: (one.status.completion_time or _NEVER, one.name))
-    return tuple(_evidence(push, members) for push in ordered[-MAX_STEPS:])
+    return tuple(_evidence(push, members, (promoted or {}).get(push.name)) for push in ordered[-MAX_STEPS:])
 
 
-def _evidence(push: Member, members: Sequence[Member]) -> Evidence:
+def _evidence(push: Member, members: Sequence[Member], own: str | None) -> Evidence:
     """State what is known of one push: its source is the pull that brought the very same image, if one did.
 
-    Of several the newest, but before others one whose very digest arrived: each platform of an index has a pull.
+    The push of a promotion has the promotion's `own` pull for its source, no other. Elsewhere, of several the newest,
+    but before others one whose very digest arrived: each platform of an index has a pull.
     """
     image = push.status.image
     image_id = image.id if image is not None else None
     target = image.digest if image is not None else None
-    pulls = [one for one in members if one.kind == PULL and one.status.phase == Phase.SUCCEEDED]
+    pulls = [
+        one for one in members if one.kind == PULL and one.status.phase == Phase.SUCCEEDED and own in {None, one.name}
+    ]
     pull = max(
         (one for one in pulls if image_id is not None and image_id in _ids_of(one.status)),
         key=lambda one: (_digest_of(one.status) == target, one.status.completion_time or _NEVER, one.name),

@@ -13,7 +13,7 @@ from imageops.api.errors import OperationError
 from imageops.api.quantity import parse_quantity
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionLimits, SessionSpec
-from imageops.api.session_status import RUNS_LENGTH, FinishedRun, SessionStatus, StepStatus
+from imageops.api.session_status import RUNS_LENGTH, Evidence, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
 from imageops.core import members as summary
 from imageops.core.conditions import State
@@ -256,13 +256,17 @@ class _Turn(Turn[SessionStatus]):
             errors=summary.errors(members, self.status.errors),
             history=summary.history(members, self.status.history, limit=spec.history_limit),
             statistics=summary.statistics(members),
-            evidence=summary.evidence(members),
+            evidence=self.proof(spec, members),
         )
+
+    def proof(self, spec: SessionSpec, members: Sequence[Member]) -> tuple[Evidence, ...]:
+        """Return what the operations of this run prove about what they pushed."""
+        return summary.evidence(members, self.board(spec).promoted() if spec.steps else {})
 
     def end(self, state: State, reason: Reason, message: str) -> None:
         spec = self.session.spec
         ttl = spec.ttl_seconds_after_finished if spec is not None and not self.session.managed else None
-        proof = summary.evidence(self.members(spec)) if spec is not None else ()
+        proof = self.proof(spec, self.members(spec)) if spec is not None else ()
         last = proof[-1] if proof else None
         done = FinishedRun(
             run=self.status.run,

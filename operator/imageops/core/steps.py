@@ -9,7 +9,7 @@ from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
 from imageops.api.session_status import Evidence, StepStatus
 from imageops.api.status import ObjectReference, Phase
 from imageops.core.effects import CreateChild
-from imageops.core.members import CONTAINERD, Member, evidence
+from imageops.core.members import CONTAINERD, PULL, PUSH, Member, evidence
 from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
 
 SKIPPED = Reason.SKIPPED.value
@@ -49,6 +49,16 @@ class Board:
     def names(self) -> set[tuple[str, str]]:
         """Return kind and name of every operation that has a place in this run."""
         return names_of(self.spec, self.naming, self.rows)
+
+    def promoted(self) -> dict[str, str]:
+        """Return the name of each promotion's pull, by that of its push."""
+        promotions = (step for step in self.spec.steps if step.promote is not None)
+        names = self.naming.name
+        return {
+            names(step.name, PUSH, attempt): names(step.name, PULL, attempt)
+            for step in promotions
+            for attempt in (self._attempt(step),)
+        }
 
     def _attempt(self, step: Step) -> int:
         row = self.rows.get(step.name)

@@ -57,6 +57,12 @@ def test_definition_is_structural(kind: Kind) -> None:
     assert violations(crd(kind)) == []
 
 
+def test_only_kinds_that_teams_may_list_are_in_the_category() -> None:
+    """`kubectl get imageops` asks for all of a category's kinds, and fails where one is refused."""
+    grouped = {kind.kind for kind in ALL_KINDS if "categories" in crd(kind)["spec"]["names"]}
+    assert grouped == {kind.kind for kind in (*OPERATION_KINDS, SESSION)}
+
+
 NOT_RE2 = ".spec: the pattern means something else in RE2, or nothing"
 
 

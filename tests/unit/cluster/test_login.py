@@ -1,48 +1,36 @@
 from __future__ import annotations
 
-import aiohttp
-import kopf
 import pytest
 
-from imageops.cluster.login import Login, at_service_address
+from imageops.cluster.login import Login, service_address
 
 
-async def test_a_login_gives_a_session_that_tells_of_answers() -> None:
-    """The same one for the same credentials, so that kopf knows those that were refused; none without any."""
-    trace = aiohttp.TraceConfig()
-    found: list[kopf.ConnectionInfo | None] = [None]
-    login = Login(lambda **_: found[0], trace)
-    assert await login.log_in() is None
-    found[0] = kopf.ConnectionInfo(server="https://api.test", token="one")
+async def test_the_same_credentials_give_the_same_session() -> None:
+    """And others another one; none without any."""
+    found: list[str | None] = [None]
+    login = Login(lambda **_: found[0], lambda credentials: [credentials])
+    assert await login.log_in(memo=None) is None
+    found[0] = "one"
     first = await login.log_in()
-    assert first is not None
-    assert (first.server, await login.log_in()) == ("https://api.test", first)
-    assert first.aiohttp_session.headers["Authorization"] == "Bearer one"
-    assert first.aiohttp_session.trace_configs == [trace]
-    found[0] = kopf.ConnectionInfo(server="https://api.test", token="two")
-    second = await login.log_in()
-    assert second is not None
-    assert second is not first
-    for session in (first, second):
-        await session.aiohttp_session.close()
+    assert first == ["one"]
+    assert await login.log_in() is first
+    found[0] = "two"
+    assert await login.log_in() == ["two"]
 
 
 @pytest.mark.parametrize(
-    ("host", "server"),
+    ("host", "port", "address"),
     [
-        ("10.96.0.1", "https://10.96.0.1:443"),
-        ("fd00::1", "https://[fd00::1]:443"),
-        ("", "https://kubernetes.default.svc"),
+        ("10.96.0.1", "443", "https://10.96.0.1:443"),
+        ("fd00::1", "6443", "https://[fd00::1]:6443"),
+        ("", "443", None),
+        ("10.96.0.1", "", None),
     ],
 )
-def test_in_a_pod_the_api_server_is_where_kubernetes_says(
-    monkeypatch: pytest.MonkeyPatch, host: str, server: str
+def test_the_api_server_is_where_kubernetes_tells_a_container(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: str, address: str | None
 ) -> None:
-    """No name has to be resolved; without that address, or credentials, all stays as it is."""
+    """By number, of either family; whatever is no container is told nothing."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    info = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="one")
-    found = at_service_address(lambda **_: info)()
-    assert found is not None
-    assert (found.server, found.token) == (server, "one")
-    assert at_service_address(lambda **_: None)() is None
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    assert service_address() == address

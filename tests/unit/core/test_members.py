@@ -224,6 +224,23 @@ def test_each_platform_of_one_index_is_compared_with_its_own_pull() -> None:
     assert all(one.digest_preserved for one in proof)
 
 
+@pytest.mark.feature("session.evidence.digest")
+def test_promotions_of_equal_content_each_name_their_own_source() -> None:
+    """Also where the pull of the other is newer; a push outside of a promotion still has the newest."""
+    pulls = [
+        member(
+            f"pull-{name}", Phase.SUCCEEDED, image=image(), reference=f"a.example/{name}:1", completion_time=at(place)
+        )
+        for place, name in enumerate(("api", "web"))
+    ]
+    pushes = [
+        member(f"push-{name}", Phase.SUCCEEDED, kind=PUSH, reason=Reason.PUSHED, image=image())
+        for name in ("api", "more", "web")
+    ]
+    proof = evidence([*pulls, *pushes], {"push-api": "pull-api", "push-web": "pull-web"})
+    assert [one.source for one in proof] == ["a.example/api:1", "a.example/web:1", "a.example/web:1"]
+
+
 def test_an_image_whose_digest_in_the_registry_is_unknown_is_no_source() -> None:
     """Its id alone, though the store makes it a digest, was never stated by a registry."""
     known = DaemonStatus(name="default", image_store="containerd")

@@ -24,8 +24,9 @@ def crd(kind: Kind) -> dict[str, Any]:
         "listKind": f"{kind.kind}List",
         "plural": kind.plural,
         "singular": kind.singular,
-        "categories": [CATEGORY],
     }
+    if kind.namespaced:  # `kubectl get imageops` has to work with rights in one namespace alone
+        names["categories"] = [CATEGORY]
     if kind.short_names:
         names["shortNames"] = list(kind.short_names)
     version: dict[str, Any] = {
