@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ def main(command: Sequence[str]) -> int:
         console.print(line, markup=False, highlight=False)
 
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a time limit sends is to end the node as well
     try:
         status = _run(command, say)
         verdict = "" if status == 0 else f"exit status {status}; logs are in {LOGS}"

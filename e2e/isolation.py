@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from devcluster import processes
+from devcluster.processes import Process
 from e2e.errors import NodeError
 
 ADDRESS = "10.199.0.1"
@@ -23,7 +25,17 @@ ADDRESS = "10.199.0.1"
 PODS = "10.199.0.0/24"
 BRIDGE = "imageops0"
 
-_UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_END_SECONDS = 30.0
+"""The kernel takes a moment to end a namespace's processes."""
+_UNSHARE = (
+    *(
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+    ),  # of the caller, by which unshare ends; --kill-child does the same for its child
+    *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+_PROGRAMS = ("setpriv", "unshare", "ip", "iptables", "mount", "conntrack")
 _OWN_FOLDERS = ("/run", "/var/lib", "/var/log")
 _SETTINGS = {"net/ipv4/ip_forward": "1", "net/bridge/bridge-nf-call-iptables": "1"}
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -32,16 +44,24 @@ _CGROUPS = Path("/sys/fs/cgroup")
 def isolated(command: Sequence[str]) -> int:
     """Run a command as the first process of namespaces of its own, and return its exit status.
 
-    Raises `NodeError` where this user, or this machine, cannot have such.
+    If the caller is interrupted, or dies, all that runs in there is killed. Raises `NodeError` where this user, or this machine, cannot have such.
     """
-    missing = [program for program in ("unshare", "ip", "iptables", "mount", "conntrack") if not shutil.which(program)]
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
     if missing:
         msg = f"a node takes the programs {', '.join(missing)}: install util-linux, iproute2, iptables and conntrack"
         raise NodeError(msg)
     if os.geteuid() != 0:
         msg = "a node takes root: its namespaces, mounts and firewall rules are its own, but the kernel asks for it"
         raise NodeError(msg)
-    return subprocess.run([*_UNSHARE, *command], check=False).returncode
+    process = subprocess.Popen([*_UNSHARE, *command])
+    try:
+        return process.wait()
+    finally:
+        outer = Process.of(process.pid)
+        inside = processes.descendants([outer]) if outer else []
+        process.kill()
+        process.wait()
+        processes.wait_gone(inside, _END_SECONDS)
 
 
 def furnish(run: Path) -> None:
