@@ -28,11 +28,8 @@ BRIDGE = "imageops0"
 _END_SECONDS = 30.0
 """The kernel takes a moment to end a namespace's processes."""
 _UNSHARE = (
-    *(
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-    ),  # of the caller, by which unshare ends; --kill-child does the same for its child
+    # unshare ends with its caller, and by --kill-child its child with it
+    *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
 )
 _PROGRAMS = ("setpriv", "unshare", "ip", "iptables", "mount", "conntrack")
@@ -44,7 +41,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 def isolated(command: Sequence[str]) -> int:
     """Run a command as the first process of namespaces of its own, and return its exit status.
 
-    If the caller is interrupted, or dies, all that runs in there is killed. Raises `NodeError` where this user, or this machine, cannot have such.
+    If the caller is interrupted, or dies, all that runs in there is killed. Raises `NodeError` where this user, or this
+    machine, cannot have such.
     """
     missing = [program for program in _PROGRAMS if not shutil.which(program)]
     if missing:
