@@ -5,17 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := operator devcluster demo bench faults tests charts docsite
+CODE := operator devcluster demo bench faults e2e tests charts docsite
 GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint audit type unit chart integration test coverage-report bench faults fuzz demo up run down docs generate check features
+.PHONY: help init lock fmt lint audit type unit chart integration e2e test coverage-report bench faults fuzz demo up run down docs generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 init: $(STAMP) ## Make .venv and install what requirements.lock pins, hashes checked
 
@@ -55,6 +55,9 @@ chart: init ## Render the charts with the real Helm in all modes, and check ever
 
 integration: init ## Run the integration tests on real parts; brings the cluster up for as long as they run
 	$(BIN)/python -m devcluster during $(BIN)/pytest tests/integration
+
+e2e: init ## Install the chart on a Kubernetes node of this machine's own, and try it as users do; TESTS=… runs a part
+	$(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
 
 test: init ## Run all tests and report their coverage
 	$(BIN)/coverage erase

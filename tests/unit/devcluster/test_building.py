@@ -112,6 +112,24 @@ def test_a_program_of_this_tree_is_built_in_its_own_folder(tmp_path: Path, go: P
     assert (go / "pwd").read_text().strip() == str(parts.KSTATUS.go.source)
 
 
+def test_a_module_with_its_requirements_in_vendor_mod_is_built_from_a_copy(tmp_path: Path, go: Path) -> None:
+    """The copy has a go.mod, and what the tool chain keeps stays as it was."""
+    assert parts.DOCKER_CLI.go is not None
+    module = tmp_path / "module"
+    (module / "cmd").mkdir(parents=True)
+    for name in ("vendor.mod", "vendor.sum", "cmd/main.go"):
+        (module / name).write_text(name)
+    _teach(
+        go,
+        f"""test "$1" = mod && echo '{{"Dir": "{module}"}}' && exit
+cat go.mod cmd/main.go > "{go}/seen"; printf "#!/bin/sh\\n" > "$6"; chmod +x "$6\"""",
+    )
+    program = GoBuilder(tmp_path / "cache", print).build(parts.DOCKER_CLI.go)
+    assert program.name == f"docker-{parts.DOCKER_CLI_VERSION}"
+    assert (go / "seen").read_text() == "vendor.modcmd/main.go"
+    assert sorted(path.name for path in module.iterdir()) == ["cmd", "vendor.mod", "vendor.sum"]
+
+
 def test_an_edit_of_a_program_of_this_tree_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that no test runs what was built before the edit."""
     (tmp_path / "tool").mkdir()
