@@ -37,7 +37,6 @@ def main(command: Sequence[str]) -> int:
         console.print(line, markup=False, highlight=False)
 
     begun = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a time limit sends is to end the node as well
     try:
         status = _run(command, say)
         verdict = "" if status == 0 else f"exit status {status}; logs are in {LOGS}"
@@ -76,4 +75,5 @@ def _run(command: Sequence[str], say: Callable[[str], None]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a time limit sends is to end the node as well
     sys.exit(main(sys.argv[1:]))
