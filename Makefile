@@ -64,6 +64,7 @@ test: init ## Run all tests and report their coverage
 	$(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz
 	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
 	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults
+	$(BIN)/python -m e2e $(BIN)/pytest tests/e2e
 	@$(MAKE) --no-print-directory coverage-report
 
 coverage-report: init ## Show what the last `make test` covered, the operator's own process included
