@@ -11,10 +11,11 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus, StepStatus
 from imageops.api.status import OperationStatus, Phase
+from imageops.core.demands import demands
 from imageops.core.effects import CreateChild, Decision, DeleteChild, DeleteSelf, RecordEvent, WakeMembers, Write
 from imageops.core.members import Member
 from imageops.core.operation import Parent
-from imageops.core.session import Session, decide_session, demands
+from imageops.core.session import Session, decide_session
 from tests.support.builders import NOW, assert_good, child_status, image, session
 
 SUCCESS = {"ImagePull": Reason.PULLED, "ImageTag": Reason.TAGGED, "ImagePush": Reason.PUSHED}

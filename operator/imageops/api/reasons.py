@@ -131,6 +131,11 @@ class Reason(StrEnum):
         "The Docker daemon does not answer, so the operation has not started.",
         "Check that the daemon runs, and the operator's daemon address, TLS Secret and NetworkPolicy.",
     )
+    FAILED_CREATE = (
+        "FailedCreate", ReasonClass.WAITING,
+        "The API server does not let the operator create an operation of the Session now.",
+        "Raise the ResourceQuota, or give the operator's ServiceAccount the right; it is tried again by itself.",
+    )
     SUSPENDED = (
         "Suspended", ReasonClass.WAITING,
         "The object is suspended, so nothing is done.",
@@ -322,6 +327,11 @@ class Reason(StrEnum):
         "MemberFailed", ReasonClass.FINAL,
         "At least one operation that joined the Session failed.",
         "Read status.errors and the operations that carry the Session's label.",
+    )
+    ADMISSION_DENIED = (
+        "AdmissionDenied", ReasonClass.FINAL,
+        "An admission policy, a webhook or a rule of the definition does not accept an operation of the Session.",
+        "Correct the step; or have the policy changed, and set the annotation imageops.dev/retryFailedAt to a new value.",
     )
     DAEMON_NOT_CONFIGURED = (
         "DaemonNotConfigured", ReasonClass.FINAL,
