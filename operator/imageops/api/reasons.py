@@ -331,7 +331,7 @@ class Reason(StrEnum):
     ADMISSION_DENIED = (
         "AdmissionDenied", ReasonClass.FINAL,
         "An admission policy, a webhook or a rule of the definition does not accept an operation of the Session.",
-        "Correct the step; or have the policy changed, and set the annotation imageops.dev/retryFailedAt to a new value.",
+        "Correct the step, or have the policy changed and give the annotation imageops.dev/retryFailedAt a new value.",
     )
     DAEMON_NOT_CONFIGURED = (
         "DaemonNotConfigured", ReasonClass.FINAL,
