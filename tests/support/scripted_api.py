@@ -16,9 +16,23 @@ from imageops.cluster.api_server import ApiError, ApiUnreachableError, encoded
 Body = dict[str, Any]
 
 
-def api_error(code: int, reason: str = "", *, caused: bool = False, retry_after: float | None = None) -> ApiError:
+def api_error(
+    code: int,
+    reason: str = "",
+    *,
+    caused: bool = False,
+    retry_after: float | None = None,
+    message: str = "",
+) -> ApiError:
     """Make an answer of refusal."""
-    return ApiError(request="TEST /", code=code, reason=reason, caused=caused, retry_after=retry_after)
+    return ApiError(
+        request="TEST /",
+        code=code,
+        reason=reason,
+        caused=caused,
+        retry_after=retry_after,
+        message=message,
+    )
 
 
 def unreachable() -> ApiError:

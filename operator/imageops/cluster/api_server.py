@@ -252,5 +252,5 @@ def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -
         reason=str(status.get("reason", "")),
         caused=bool((status.get("details") or {}).get("causes")),
         retry_after=float(retry_after) if retry_after is not None and retry_after.isdecimal() else None,
-        message=without_credentials(str(status.get("message", ""))),
+        message=without_credentials(str(status.get("message") or "")),
     )
