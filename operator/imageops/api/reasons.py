@@ -1,7 +1,8 @@
 """Own the closed set of reasons: the word, its class, one sentence, and what to do next.
 
 Every reason in conditions, status, Events and metrics is a member of `Reason`; no other module invents one. Sentence
-and hint are the only text about an outcome that users see, so raw daemon or registry text never reaches an object.
+and hint are the only text about an outcome that users see, so raw daemon or registry text never reaches an object. What
+the API server says when it refuses an operation of a Session is the exception: it is written for those who read it.
 """
 
 from enum import StrEnum
