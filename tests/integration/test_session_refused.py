@@ -20,6 +20,7 @@ from tests.support.objects import POLL_SECONDS, WAIT_SECONDS, Body, Objects, con
 from tests.support.operator_process import OperatorProcess
 from tests.support.sessions import children, counts, phases, pull
 from tests.support.status_watch import StatusWatch
+from tests.support.webhook import Webhook
 
 pytestmark = pytest.mark.integration
 
@@ -263,3 +264,17 @@ def test_a_step_that_the_operator_may_not_create_waits_for_the_right(
     right()
     after = objects.wait_finished(SESSION, "release")
     assert (reason(after), counts(after)) == ("Completed", {"succeeded": 1})
+
+
+@pytest.mark.feature("session.refused")
+def test_a_webhook_that_is_away_is_waited_for_and_what_it_denies_fails(objects: Objects, tmp_path: Path) -> None:
+    """Its absence says nothing about the operation, its word does."""
+    with Webhook(objects.api, objects.namespace, IMAGE_PULL, words=WORDS, folder=tmp_path) as webhook:
+        until(lambda: not is_taken(objects, "registry.example/app:1"))
+        objects.create(SESSION, "release", {"steps": [pull("app", "registry.example/app:1")]})
+        body = objects.wait(SESSION, "release", waits)
+        assert "failed calling webhook" in message(body)
+        webhook.answer()
+        after = objects.wait_finished(SESSION, "release")
+    assert (reason(after), after["status"]["steps"][0]["reason"]) == ("StepFailed", "AdmissionDenied")
+    assert f"denied the request: {WORDS}" in message(after)
