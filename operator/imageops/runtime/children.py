@@ -25,13 +25,15 @@ async def create_child(api: ApiServer, session: Entry, child: CreateChild, *, no
         server refused it.
 
     Raises:
-        ApiError: If no answer came.
+        ApiError: If no answer came, or the request may not be sent any more.
 
     """
     path = collection(OPERATION_KINDS[child.kind], session.key.namespace)
     try:
         stored = await api.create(path, _body(session.key, child))
     except ApiError as error:
+        if not error.code:
+            raise
         if not error.already_exists:
             _note(session, child, error, now)
             return None
@@ -56,8 +58,6 @@ async def delete_child(api: ApiServer, session: Entry, child: DeleteChild) -> No
 
 def _note(session: Entry, child: CreateChild, error: ApiError, now: datetime) -> None:
     """Keep a refusal for the next decision about the Session."""
-    if not error.code:
-        raise error
     before = session.refused.get(child.name)
     if before is None:
         logger.warning("the API server refused %s %s of %s: %s", child.kind, child.name, session.key, error)
