@@ -59,15 +59,15 @@ integration: init ## Run the integration tests on real parts; brings the cluster
 e2e: init ## Install the chart on a Kubernetes node of this machine's own, and try it as users do; TESTS=… runs a part
 	$(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
 
-test: init ## Run all tests and report their coverage; integration tests run alone, as some of them take times
+test: init ## Run all tests and report their coverage; integration tests leave a machine half idle, so others run beside them
 	$(BIN)/coverage erase
 	@mkdir -p .dev
-	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults >.dev/faults.log 2>&1 & faults=$$!; \
-	$(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz && \
-	$(BIN)/python -m e2e $(BIN)/pytest tests/e2e && \
-	$(BIN)/python -m devcluster build --clients; status=$$?; \
-	tail --lines=+1 --follow --pid=$$faults .dev/faults.log; wait $$faults && exit $$status
-	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
+	{ nice -n 19 $(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz && \
+	  nice -n 19 $(BIN)/python -m devcluster build --clients && \
+	  nice -n 19 $(BIN)/python -m e2e $(BIN)/pytest tests/e2e; } >.dev/beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration && \
+	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults; status=$$?; \
+	tail --lines=+1 --follow --pid=$$beside .dev/beside.log; wait $$beside && exit $$status
 	@$(MAKE) --no-print-directory coverage-report
 
 coverage-report: init ## Show what the last `make test` covered, the operator's own process included
