@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from devcluster import parts
+from devcluster.images import PushedImage
 from e2e.environment import Environment
 from imageops.api.kinds import ALL_KINDS
 from tests.e2e.conftest import MakeImage
@@ -27,7 +28,13 @@ Trial = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def trial(node: Environment, make_image: MakeImage, tmp_path: Path) -> Trial:
+def image(make_image: MakeImage) -> PushedImage:
+    """Return an index with two platforms and their attestations."""
+    return make_image(platforms=["linux/amd64", "linux/arm64"], attestations=True)
+
+
+@pytest.fixture
+def trial(node: Environment, image: PushedImage, tmp_path: Path) -> Trial:
     """Return a function that runs the script with Helm's arguments; all else it is told by its variables."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -41,7 +48,7 @@ def trial(node: Environment, make_image: MakeImage, tmp_path: Path) -> Trial:
         "KUBECONFIG": node.kubeconfig,
         "IMAGE": node.operator_image,
         "REGISTRY_IMAGE": node.registry_image,
-        "SOURCE_IMAGE": make_image(platforms=["linux/amd64", "linux/arm64"], attestations=True).reference,
+        "SOURCE_IMAGE": image.reference,
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,14 +73,15 @@ def namespaces(api: ApiServer) -> set[str]:
     return {body["metadata"]["name"] for body in api.request("GET", "/api/v1/namespaces").body["items"]}
 
 
-@pytest.mark.feature("delivery.rollback")
+@pytest.mark.feature("session.promote", "chart.crds")
 @pytest.mark.usefixtures("volume")
-def test_the_chart_is_tried_and_removed(trial: Trial, api: ApiServer, node: Environment) -> None:
-    """Nothing is left but the kinds; a DNS, or programs other than Helm and kubectl, are not needed."""
+def test_the_chart_is_tried_and_removed(trial: Trial, api: ApiServer, node: Environment, image: PushedImage) -> None:
+    """The image arrives with its digest, and nothing is left but the kinds; it takes Helm and kubectl, and no DNS."""
     before = namespaces(api)
     # A registry that speaks plain HTTP, as the script's own two; definitions may be there from another release.
     done = trial("--set", f"daemon.dind.insecureRegistries[2]={node.registry}", "--take-ownership")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"promoted {image.reference}: {image.digest}" in done.stdout.splitlines()
     assert done.stdout.splitlines()[-1].startswith("cluster-trial: ok in ")
     assert namespaces(api) == before
     wait_left(api, NAMESPACE, {("CustomResourceDefinition", kind.crd_name) for kind in ALL_KINDS})
