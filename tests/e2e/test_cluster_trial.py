@@ -16,13 +16,15 @@ from e2e.environment import Environment
 from imageops.api.kinds import ALL_KINDS
 from tests.e2e.conftest import MakeImage
 from tests.support.admission import ApiServer
+from tests.support.chart import CHART
 from tests.support.chart_pages import ROOT
-from tests.support.clients import program
+from tests.support.clients import Client, program
 from tests.support.installation import engine_values, make_volume, wait_left
 
 NAMESPACE = "imageops-trial"
 CLAIM = "data-imageops-0"
 SECONDS = 420
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 Trial = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,7 +54,7 @@ def trial(node: Environment, image: PushedImage, tmp_path: Path) -> Trial:
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [ROOT / ".ci" / "cluster-trial", f"--values={values}", *arguments]
+        command = [str(ROOT / ".ci" / "cluster-trial"), f"--values={values}", *arguments]
         return subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False
         )
@@ -87,11 +89,23 @@ def test_the_chart_is_tried_and_removed(trial: Trial, api: ApiServer, node: Envi
     wait_left(api, NAMESPACE, {("CustomResourceDefinition", kind.crd_name) for kind in ALL_KINDS})
 
 
-def test_a_trial_that_fails_says_so_and_cleans_up(trial: Trial, api: ApiServer) -> None:
-    """With the exit status of what failed, after what the cluster has to say."""
-    before = namespaces(api)
-    done = trial("--set", "daemon.mode=none")
+@pytest.fixture
+def definitions(make_helm: Callable[[str], Client]) -> Iterator[Client]:
+    """Install the definitions as somebody else's release, and return the Helm that did."""
+    helm = make_helm("default")
+    helm.run("install", "definitions", str(CHART / "charts" / "imageops-crds"), "--take-ownership")
+    yield helm
+    helm.run("uninstall", "definitions")
+
+
+def test_beside_another_installation_it_fails_and_cleans_up(trial: Trial, api: ApiServer, definitions: Client) -> None:
+    """Nothing of the other is touched, and the last line says how it ended."""
+    before, release = namespaces(api), definitions.run("get", "all", "definitions").said
+    found = api.request("GET", DEFINITIONS).body["items"]
+    done = trial()
     assert done.returncode != 0
-    assert "daemon.mode" in done.stderr or "/daemon/mode" in done.stderr
+    assert "invalid ownership metadata" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("cluster-trial: FAILED after ")
     assert namespaces(api) == before
+    assert definitions.run("get", "all", "definitions").said == release
+    assert api.request("GET", DEFINITIONS).body["items"] == found
