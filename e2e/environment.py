@@ -34,6 +34,7 @@ class Environment:
     operator_image_next: str
     """The same content under the name of a later version."""
     engine_image: str
+    registry_image: str
     containerd: str
     """The socket of the node's containerd."""
     volumes: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,13 @@ _HOST = "imageops.test"
 _DIGITS = 12
 _KEPT = 4
 """Archives of one name; each change of the operator makes another."""
+_REGISTRY_CONFIG = {
+    "version": 0.1,
+    "log": {"level": "info"},
+    "storage": {"filesystem": {"rootdirectory": "/var/lib/registry"}},
+    "http": {"addr": ":5000"},
+}
+"""As the official image listens and stores."""
 _CODE = ("archive.py", "rootfs.py")
 """Of this package, what every image depends on."""
 
@@ -49,11 +57,12 @@ class NodeImages:
     operator: NodeImage
     engine: NodeImage
     pause: NodeImage
+    registry: NodeImage
 
     @property
     def all(self) -> tuple[NodeImage, ...]:
         """List them."""
-        return (self.operator, self.engine, self.pause)
+        return (self.operator, self.engine, self.pause, self.registry)
 
 
 def make_images(cache: Path, find: FIND, say: Callable[[str], None]) -> NodeImages:
@@ -63,7 +72,7 @@ def make_images(cache: Path, find: FIND, say: Callable[[str], None]) -> NodeImag
     """
     cupboard = Cupboard(cache / "images", say)
     programs = {part.program: find(part) for part in ENGINE_PARTS}
-    busybox = find(parts.BUSYBOX)
+    busybox, registry = find(parts.BUSYBOX), find(parts.REGISTRY)
 
     def lay_out_engine(root: Path, _: Path) -> None:
         lay_out(root)
@@ -73,6 +82,12 @@ def make_images(cache: Path, find: FIND, say: Callable[[str], None]) -> NodeImag
     def lay_out_pause(root: Path, _: Path) -> None:
         lay_out(root)
         add_program(root, busybox, "busybox")
+
+    def lay_out_registry(root: Path, _: Path) -> None:
+        lay_out(root)
+        add_program(root, registry, "registry")
+        add_program(root, busybox, "wget")
+        (root / "etc" / "registry.json").write_text(json.dumps(_REGISTRY_CONFIG), encoding="utf-8")
 
     path = {"PATH": "/usr/local/bin"}
     versions = [str(program.resolve()).encode() for program in programs.values()]
@@ -86,6 +101,15 @@ def make_images(cache: Path, find: FIND, say: Callable[[str], None]) -> NodeImag
             [busybox.read_bytes()],
             lay_out_pause,
             RunConfig(entrypoint=("busybox", "sleep", "infinity"), environment=path),
+        ),
+        registry=cupboard.image(
+            "registry",
+            [str(registry.resolve()).encode(), busybox.read_bytes(), json.dumps(_REGISTRY_CONFIG).encode()],
+            lay_out_registry,
+            RunConfig(
+                command=("registry", "serve", "/etc/registry.json"),
+                environment={**path, "OTEL_TRACES_EXPORTER": "none"},
+            ),
         ),
     )
 

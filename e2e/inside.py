@@ -113,6 +113,7 @@ class NodeRun:
             operator_image=images.operator.reference,
             operator_image_next=self._next,
             engine_image=images.engine.reference,
+            registry_image=images.registry.reference,
             containerd=str(self._node.containerd_socket),
             volumes=str(volumes),
         )
