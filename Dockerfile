@@ -17,6 +17,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN ["/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]
 RUN ["/build/bin/pip", "--python", "/opt/imageops/bin/python", "install", "--no-deps", "--no-index", "--find-links", "/wheels", "imageops"]
+# The wheel is installed without looking at what it needs: this tells of a lock that lacks some of it.
+RUN ["/build/bin/pip", "--python", "/opt/imageops/bin/python", "check"]
 # Compiled here, as the root is read-only where it runs; by content, as times would differ from build to build.
 RUN ["python", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/opt/imageops/lib"]
 

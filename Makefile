@@ -5,17 +5,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := operator devcluster demo bench faults tests charts docsite
-GENERATED := crds charts docs/reference docs/features.md docs/chart-practices.md
+CODE := operator devcluster demo bench faults e2e tests charts docsite
+GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+E2E_ = $(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
+E2E_kind = .ci/on-kind .ci/cluster-trial
+E2E_kubeconfig = .ci/cluster-trial
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint type unit chart integration test coverage-report bench faults fuzz demo up run down docs generate check features
+.PHONY: help init lock fmt lint audit type unit chart integration e2e test coverage-report bench faults fuzz demo up run down docs generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 init: $(STAMP) ## Make .venv and install what requirements.lock pins, hashes checked
 
@@ -39,6 +42,10 @@ lint: init ## Look for faults of style and format
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 
+audit: init ## Ask for known vulnerabilities of what the lock files pin; needs the network
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements-operator.lock
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+
 type: init ## Check types, strictly
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases tests
@@ -52,11 +59,18 @@ chart: init ## Render the charts with the real Helm in all modes, and check ever
 integration: init ## Run the integration tests on real parts; brings the cluster up for as long as they run
 	$(BIN)/python -m devcluster during $(BIN)/pytest tests/integration
 
-test: init ## Run all tests and report their coverage
+e2e: $(if $(CLUSTER),,init) ## Try the chart on a node of this machine's own (TESTS=… runs a part), or on CLUSTER=kind, or CLUSTER=kubeconfig
+	$(or $(E2E_$(CLUSTER)),$(error CLUSTER is kind or kubeconfig))
+
+test: init ## Run all tests and report their coverage; integration tests leave a machine half idle, so others run beside them
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz
-	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration
-	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults
+	@mkdir -p .dev
+	{ nice -n 19 $(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz && \
+	  nice -n 19 $(BIN)/python -m devcluster build --clients && \
+	  nice -n 19 $(BIN)/python -m e2e $(BIN)/pytest tests/e2e; } >.dev/beside.log 2>&1 & beside=$$!; \
+	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration && \
+	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults; status=$$?; \
+	tail --lines=+1 --follow --pid=$$beside .dev/beside.log; wait $$beside && exit $$status
 	@$(MAKE) --no-print-directory coverage-report
 
 coverage-report: init ## Show what the last `make test` covered, the operator's own process included
@@ -94,6 +108,7 @@ generate: init ## Write the CRDs and reference pages from the models, the tables
 	$(BIN)/python -m imageops.api.crdgen --write crds
 	$(BIN)/python -m imageops.api.crdgen --write charts/imageops/charts/imageops-crds/files
 	$(BIN)/python -m tests.support.chart_pages --write
+	$(BIN)/python -m tests.support.argo_fixtures --write
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
 	$(BIN)/python -m docsite.metrics --write docs/reference
 	$(BIN)/python -m tests.support.features --write

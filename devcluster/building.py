@@ -70,6 +70,10 @@ class GoBuilder:
             self._write_module(work, go)
             self._run(go, ["go", "mod", "tidy"], work, started)
             self._run(go, ["go", "build", *flags, "-o", f"{work}/{go.program}", go.package], work, started)
+        elif go.vendored:
+            self._copy_module(work / "module", go)
+            command = ["go", "build", "-mod=mod", *flags, "-o", f"{work}/{go.program}", go.package]
+            self._run(go, command, work / "module", started)
         elif go.source:
             self._run(go, ["go", "build", *flags, "-o", f"{work}/{go.program}", "."], go.source, started)
         else:
@@ -81,18 +85,32 @@ class GoBuilder:
         return program
 
     def _write_module(self, work: Path, go: GoBuild) -> None:
-        """Write a go.mod that requires the module and names the published version of each module developed beside it.
+        """Write a go.mod that requires the module and repeats its replace lines, with published versions for folders.
 
-        Those stand in its go.mod as v0.0.0 with a folder in their place; release v1.X.Y publishes them as v0.X.Y.
+        A module that is developed in a folder beside it is taken as published: at the version that its go.mod requires,
+        or, where Kubernetes writes v0.0.0 for release v1.X.Y, at v0.X.Y.
         """
         download = _json(["go", "mod", "download", "-json", f"{go.module}@{go.version}"], work)
         module = _json(["go", "mod", "edit", "-json", download["GoMod"]], work)
         published = f"v0.{go.version.split('.', 1)[1]}"
         beside = [entry["Path"] for entry in module["Require"] if entry["Version"] == "v0.0.0"]
+        others = [(entry["Old"]["Path"], entry["New"]) for entry in module["Replace"] if "Version" in entry["New"]]
         lines = ["module devcluster/build", f"go {module['Go']}", f"tool {go.package}"]
         lines += [f"require {go.module} {go.version}"]
         lines += [f"replace {path} => {path} {published}" for path in beside]
+        lines += [f"replace {path} => {new['Path']} {new['Version']}" for path, new in others]
         (work / "go.mod").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _copy_module(self, folder: Path, go: GoBuild) -> None:
+        """Copy the module's source, with the file of its requirements under the name that the tool chain reads."""
+        download = _json(["go", "mod", "download", "-json", f"{go.module}@{go.version}"], folder.parent)
+        shutil.copytree(
+            download["Dir"], folder, copy_function=shutil.copyfile
+        )  # what the tool chain keeps is read-only
+        for path in (folder, *(each for each in folder.rglob("*") if each.is_dir())):
+            path.chmod(0o755)
+        for ending in ("mod", "sum"):
+            (folder / f"vendor.{ending}").rename(folder / f"go.{ending}")
 
     def _run(self, go: GoBuild, command: list[str], folder: Path, started: float) -> None:
         log = self._logs / f"{go.cache_name}.log"

@@ -10,6 +10,7 @@ from devcluster.errors import DevClusterError
 from devcluster.ports import ADDRESS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _DAYS = "365"
@@ -55,8 +56,11 @@ class Pki:
         """Locate the key that ServiceAccount tokens are checked with."""
         return self.folder / "accounts.pub"
 
-    def make(self) -> None:
-        """Make all files anew; the keys can be read by their owner only."""
+    def make(self, *, also: Sequence[str] = ()) -> None:
+        """Make all files anew; the keys can be read by their owner only.
+
+        `also` are further addresses of the server.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _openssl(
             *("req", "-x509", *_CURVE, "-days", _DAYS, "-subj", "/CN=imageops-dev"),
@@ -66,8 +70,9 @@ class Pki:
         request = self.folder / "server.csr"
         make_request(key=self.server_key, request=request, subject="/CN=kube-apiserver")
         extensions = self.folder / "server.ext"
+        addresses = ",".join(f"IP:{address}" for address in (ADDRESS, *also))
         extensions.write_text(
-            f"subjectAltName=IP:{ADDRESS},DNS:localhost,DNS:kubernetes.default.svc\nextendedKeyUsage=serverAuth\n",
+            f"subjectAltName={addresses},DNS:localhost,DNS:kubernetes.default.svc\nextendedKeyUsage=serverAuth\n",
             encoding="utf-8",
         )
         _openssl(

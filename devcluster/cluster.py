@@ -16,6 +16,7 @@ from devcluster.ending import end_services, remove_tree
 from devcluster.kubeconfig import Access
 from devcluster.locking import locked
 from devcluster.parts import CLIENTS
+from devcluster.pipeline_parts import PIPELINE
 from devcluster.services import PortTakenError
 from devcluster.units import KUBERNETES, Named, units
 
@@ -76,7 +77,7 @@ class Cluster:
     def build(self, *, clients: bool) -> None:
         """Find every program, building what has to be built, and say where each lies; `clients` are for tests only."""
         listed = [part for unit in self._units() for part in unit.programs]
-        for part in [*listed, *(CLIENTS if clients else ())]:
+        for part in [*listed, *((*CLIENTS, *PIPELINE) if clients else ())]:
             path = self._program(part)
             self._say(f"{part.name:28} {path} ({self._found[part.name].way})")
 

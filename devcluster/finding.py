@@ -100,6 +100,8 @@ def _installed(part: Part, apt: AptInstaller) -> Path | None:
     if part.apt is None or part.apt_path is None:
         return None
     program = Path(part.apt_path)
-    if apt.install(part.apt) and os.access(program, os.X_OK) and accepted(part, program):
-        return program
-    return None
+
+    def usable() -> bool:
+        return os.access(program, os.X_OK) and accepted(part, program)
+
+    return program if usable() or (apt.install(part.apt) and usable()) else None  # some lie where PATH does not lead

@@ -23,8 +23,9 @@ class RegistryGate:
     """Serve a registry under another address while the block runs, in a thread of its own.
 
     `upstream` is the registry's host:port, or unix:///path of a daemon's socket. `bytes_per_second` is a limit on the
-    bodies in both directions and over all connections together, None = none; it may be set anew at any time. Clients
-    use `address`. The registry's own links lead back to the gate, as it sees the name the client called.
+    bodies in both directions and over all connections together, None = none; it may be set anew at any time. It listens
+    at `host`. Clients use `address`. The registry's own links lead back to the gate, as it sees the name
+    the client called.
 
         with RegistryGate(upstream="127.0.0.1:5001", bytes_per_second=1_000_000) as gate:
             gate.script(method="PUT", path=r".*/manifests/.*", status=503)
@@ -36,7 +37,8 @@ class RegistryGate:
     let through first, and `times` how often the rule is to take effect after that, None = for ever.
     """
 
-    def __init__(self, upstream: str, *, bytes_per_second: int | None = None) -> None:
+    def __init__(self, upstream: str, *, bytes_per_second: int | None = None, host: str = ADDRESS) -> None:
+        self._host = host
         self._ledger = Ledger()
         self._pace = Pace(bytes_per_second)
         self._upstream = upstream
@@ -59,7 +61,7 @@ class RegistryGate:
     @property
     def address(self) -> str:
         """Return host:port of the gate."""
-        return f"{ADDRESS}:{self._server.sockets[0].getsockname()[1]}"
+        return f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
 
     @property
     def requests(self) -> tuple[GateRequest, ...]:
@@ -123,7 +125,7 @@ class RegistryGate:
 
     async def _open(self) -> None:
         self._relay = Relay(self._upstream, self._ledger, self._pace)
-        self._server = await asyncio.start_server(self._relay.serve, ADDRESS, 0)
+        self._server = await asyncio.start_server(self._relay.serve, self._host, 0)
 
     async def _close(self) -> None:
         self._server.close()

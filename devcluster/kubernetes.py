@@ -15,7 +15,7 @@ from devcluster.probes import Probe
 from devcluster.services import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from devcluster.layout import Layout
@@ -43,11 +43,14 @@ def kubeconfig(layout: Layout, user: str) -> Path:
     return layout.kube / f"{user.removeprefix('imageops-')}.kubeconfig"
 
 
-def kubernetes_services(layout: Layout, program: Callable[[Part], Path]) -> list[Service]:
-    """Describe the control plane; make its keys, its users' tokens and their kubeconfig files."""
+def kubernetes_services(layout: Layout, program: Callable[[Part], Path], *, also: Sequence[str] = ()) -> list[Service]:
+    """Describe the control plane; make its keys, its users' tokens and their kubeconfig files.
+
+    `also` are addresses beside loopback at which the API server is to be known.
+    """
     folder = layout.run / "kubernetes"
     pki = Pki(folder / "pki")
-    pki.make()
+    pki.make(also=also)
     etcd_port, peer_port, api_port, manager_port = free_ports(4)
     server = f"https://{ADDRESS}:{api_port}"
     ca_data = base64.b64encode(pki.ca.read_bytes()).decode()

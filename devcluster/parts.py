@@ -6,6 +6,7 @@ This table is the one owner of versions and expected build times. `finding` walk
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ class GoBuild:
     """Describe how one program is built from a Go module.
 
     `minutes` is the cold build on two busy cores, told to whoever waits for it. `staging` marks a module whose own
-    go.mod points some dependencies at folders beside it: these need an own go.mod that names their published
-    versions, as `go install` refuses a module with replace lines. `source` is the folder of a module of this tree;
-    its version is made from its files, so that an edit is another program.
+    go.mod puts others in the place of some dependencies, such as folders beside it: these need an own go.mod that names
+    published versions, as `go install` refuses a module with replace lines. `vendored` marks one that has its
+    requirements in a file vendor.mod: they are looked at in a copy of it only. `source` is the folder of a module of
+    this tree; its version is made from its files, so that an edit is another program.
     """
 
     module: str
@@ -29,12 +31,14 @@ class GoBuild:
     cgo: bool = False
     stamps: tuple[str, ...] = ()
     staging: bool = False
+    vendored: bool = False
     source: Path | None = None
 
     @property
     def program(self) -> str:
-        """Name the program, as the tool chain does by its package's last word."""
-        return self.package.rsplit("/", 1)[1]
+        """Name the program, as the tool chain does by its package's last word that is no major version."""
+        *_, former, last = self.package.split("/")
+        return former if re.fullmatch(r"v\d+", last) else last
 
     @property
     def cache_name(self) -> str:
@@ -65,6 +69,8 @@ CONTAINERD_VERSION = "v2.4.2"
 RUNC_VERSION = "v1.5.2"
 REGISTRY_VERSION = "v3.1.2"
 HELM_VERSION = "v4.3.1"
+CNI_VERSION = "v1.9.0"
+DOCKER_CLI_VERSION = "v29.4.0+incompatible"
 
 _KUBERNETES_STAMPS = (
     f"k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}",
@@ -203,6 +209,59 @@ RUNC = Part(
 )
 KUBE_APISERVER = _kubernetes("kube-apiserver", minutes=3.5)
 KUBE_CONTROLLER_MANAGER = _kubernetes("kube-controller-manager", minutes=1.0)
+KUBE_SCHEDULER = _kubernetes("kube-scheduler", minutes=0.3)
+KUBELET = _kubernetes("kubelet", minutes=0.6)
+KUBE_PROXY = _kubernetes("kube-proxy", minutes=0.3)
+
+
+def _cni(program: str, folder: str) -> Part:
+    return Part(
+        name=f"cni-{program}",
+        program=program,
+        accepts=rf"CNI {program} plugin ",
+        version_flag="",
+        apt="containernetworking-plugins",
+        apt_path=f"/usr/lib/cni/{program}",
+        go=GoBuild(
+            module="github.com/containernetworking/plugins",
+            version=CNI_VERSION,
+            package=f"github.com/containernetworking/plugins/plugins/{folder}/{program}",
+            minutes=0.3,
+            stamps=(f"github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion={CNI_VERSION}",),
+        ),
+    )
+
+
+CNI = (_cni("bridge", "main"), _cni("loopback", "main"), _cni("host-local", "ipam"))
+"""What connects pods on a node."""
+CTR = Part(
+    name="ctr-1.6",
+    program="ctr",
+    accepts=r"ctr .*containerd/containerd 1\.",
+    apt="containerd",
+    apt_path="/usr/bin/ctr",
+)
+DOCKER_CLI = Part(
+    name="docker-cli",
+    program="docker",
+    accepts=r"Docker version (29|[3-9]\d)\.",  # an older one asks for an API that an Engine 29 does not serve any more
+    go=GoBuild(
+        module="github.com/docker/cli",
+        version=DOCKER_CLI_VERSION,
+        package="github.com/docker/cli/cmd/docker",
+        minutes=1.0,
+        stamps=(f"github.com/docker/cli/cli/version.Version={DOCKER_CLI_VERSION.removesuffix('+incompatible')}",),
+        vendored=True,
+    ),
+)
+BUSYBOX = Part(
+    name="busybox-static",
+    program="busybox",
+    accepts=r"BusyBox v1\.",
+    version_flag="--help",
+    apt="busybox-static",
+    apt_path="/bin/busybox",
+)
 
 KUBECTL = _kubernetes("kubectl", minutes=1.8, says="Client Version:", version_flag="version --client")
 HELM_4 = Part(

@@ -25,8 +25,13 @@ SOURCE, TARGET, AUTH = "registry-source", "registry-target", "registry-auth"
 USER = "imageops-dev"
 
 
-def registry_services(layout: Layout, program: Callable[[Part], Path], password: str) -> list[Service]:
-    """Describe the registries and write their configuration; `password` opens the third to `USER`."""
+def registry_services(
+    layout: Layout, program: Callable[[Part], Path], password: str, *, host: str = ADDRESS
+) -> list[Service]:
+    """Describe the registries and write their configuration; `password` opens the third to `USER`.
+
+    `host` is the address that they listen on.
+    """
     binary = program(parts.REGISTRY)
     folder = layout.run / "registries"
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +41,7 @@ def registry_services(layout: Layout, program: Callable[[Part], Path], password:
             "version": 0.1,
             "log": {"level": "info"},
             "storage": {"filesystem": {"rootdirectory": f"{folder}/{name}"}, "delete": {"enabled": True}},
-            "http": {"addr": f"{ADDRESS}:{port}", "secret": secrets.token_hex(16)},
+            "http": {"addr": f"{host}:{port}", "secret": secrets.token_hex(16)},
         }
         if name == AUTH:
             accounts = folder / "htpasswd"
@@ -49,9 +54,9 @@ def registry_services(layout: Layout, program: Callable[[Part], Path], password:
                 name=name,
                 argv=(str(binary), "serve", str(file)),
                 environ={"OTEL_TRACES_EXPORTER": "none"},  # or it looks for a collector on this machine
-                probe=Probe(url=f"http://{ADDRESS}:{port}/v2/"),
+                probe=Probe(url=f"http://{host}:{port}/v2/"),
                 log=f"{layout.logs}/{name}.log",
-                address=f"{ADDRESS}:{port}",
+                address=f"{host}:{port}",
             )
         )
     return services

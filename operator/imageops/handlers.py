@@ -6,6 +6,7 @@ API server (docs/decisions/0001). With the null storages no event pays for what 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ import aiohttp
 import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
-from imageops.cluster.login import Login
+from imageops.cluster.login import Login, service_address
 from imageops.cluster.pauses import Pauses
 from imageops.runtime.app import WATCHED, Answered, Drain, Observe
 from imageops.telemetry import watches
@@ -81,7 +82,7 @@ async def watch(
         await drain()
 
     kopf.on.cleanup(registry=handlers)(ended)
-    find = kopf.login_with_kubeconfig if kubeconfig is not None else kopf.login_with_service_account
+    find = kopf.login_with_kubeconfig if kubeconfig is not None else login_in_pod
     kopf.on.login(registry=handlers)(Login(find, partial(session, answered)).log_in)
     await kopf.operator(
         registry=handlers,
@@ -91,6 +92,15 @@ async def watch(
         namespaces=namespaces,
         ready_flag=ready,
     )
+
+
+def login_in_pod(**given: Any) -> kopf.ConnectionInfo | None:
+    """Find the pod's ServiceAccount, and the API server where every other client finds it.
+
+    kopf turns to the name kubernetes.default.svc: what watches would need the cluster's DNS, and what writes would not.
+    """
+    info, address = kopf.login_with_service_account(**given), service_address()
+    return replace(info, server=address) if info is not None and address is not None else info
 
 
 def session(answered: Answered, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:

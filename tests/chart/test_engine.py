@@ -67,6 +67,7 @@ def test_the_engine_has_the_containerd_store_and_no_network_of_its_own(version: 
         "bridge": "none",
         "iptables": False,
         "ip6tables": False,
+        "userland-proxy": False,
     }
 
 

@@ -9,10 +9,13 @@ import pytest
 import yaml
 
 from imageops.api.kinds import OPERATION_KINDS, SESSION
+from tests.support.argo_health import SETTING, settings
 from tests.support.chart import CHART, EVERYTHING, ISSUED, MODES, NAMESPACE, ChartRefusedError, Values, render
 from tests.support.chart_pages import PRACTICES, ROOT, VALUES, documented, pages, practices
+from tests.support.workflows import PINNED, job, used
 
 TCP = MODES["tcp"]
+RELEASE = job("release", "publish")
 ROWS = practices(PRACTICES.read_text(encoding="utf-8"))
 
 
@@ -48,10 +51,23 @@ def in_namespaces() -> bool:
     return not rendered.all("ClusterRoleBinding") and bool(rendered.all("Role"))
 
 
+def signed(variable: str) -> bool:
+    """Tell whether a release signs what a variable of its step names."""
+    return any("cosign sign " in step.get("run", "") and variable in step["env"] for step in RELEASE.steps)
+
+
+def attested(subject: str, *, sbom: bool) -> bool:
+    """Tell whether a release attests the contents of image or chart, or else where it comes from."""
+    attestations = [step["with"] for step in RELEASE.steps if step.get("uses", "").startswith("actions/attest@")]
+    return any(f"steps.{subject}." in one["subject-digest"] and ("sbom-path" in one) is sbom for one in attestations)
+
+
 DONE: Mapping[int, Callable[[], object]] = {
     1: lambda: refuses({"unknownKey": 1}),
     2: lambda: len(list(documented(VALUES.read_text(encoding="utf-8")))) > 50,
     3: lambda: len(list((ROOT / "tests" / "chart").glob("test_*.py"))) >= 8,
+    4: lambda: "ct lint " in job("chart", "lint").script,
+    5: lambda: "kind" in job("e2e", "trial").body["strategy"]["matrix"]["cluster"],
     6: lambda: len(list((CHART / "ci").glob("*-values.yaml"))) >= 6,
     7: lambda: has("CustomResourceDefinition") and not (CHART / "crds").exists(),
     8: kept,
@@ -79,8 +95,16 @@ DONE: Mapping[int, Callable[[], object]] = {
     30: lambda: refuses({"image": {"tag": "latest"}}) and refuses({"replicas": 2}),
     31: lambda: metadata()["kubeVersion"],
     32: lambda: (CHART / "templates" / "NOTES.txt").read_text(encoding="utf-8"),
+    33: lambda: "helm push " in job("release", "publish").script,
+    34: lambda: signed("CHART"),
+    35: lambda: attested("chart", sbom=False),
+    36: lambda: signed("IMAGE") and attested("image", sbom=True) and attested("image", sbom=False),
     37: lambda: {"artifacthub.io/license", "artifacthub.io/crds"} <= set(metadata()["annotations"]),
+    38: lambda: "ah lint " in job("chart", "lint").script,
+    39: lambda: all(PINNED.fullmatch(name) for name in used() if not name.startswith("./")),
+    40: lambda: "scorecard-action@" in str(job("scorecard", "analysis").steps),
     41: (ROOT / "examples" / "k3s" / "imageops.yaml").exists,
+    42: lambda: all(f"{SETTING}{kind.kind}" in settings() for kind in (*OPERATION_KINDS, SESSION)),
 }
 """Shows each practice that the table says is done."""
 

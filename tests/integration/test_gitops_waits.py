@@ -13,6 +13,7 @@ import yaml
 
 from devcluster import parts
 from imageops.api.kinds import IMAGE_PULL, SESSION, Kind
+from tests.support.argo_health import judge, script
 from tests.support.clients import Client, Done, Kstatus, MakeClient, Running
 from tests.support.objects import Body, finished
 from tests.support.operator_process import OperatorProcess
@@ -123,6 +124,23 @@ def test_kubectl_and_flux_end_with_the_object(
     late = [at - ends.of(name) for at in (*(one.ended for one in done), moment)]
     tell(f"{kind.kind} {course}: kubectl {late[0]:.2f} s and {late[1]:.2f} s, kstatus {late[2]:.2f} s after the end")
     assert max(late) < AT_ONCE_SECONDS
+
+
+@pytest.mark.feature("gitops.waits", "gitops.argo-health")
+@pytest.mark.parametrize("course", ENDS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_argo_cd_ends_with_the_object(held: Stage, kind: Kind, course: Course) -> None:
+    """By the script of its kind, in every state of a real object: Progressing until its end, then the verdict."""
+    name = f"argo-{course}"
+    expected = {Course.RUNS: "Healthy", Course.RUNS_TO_FAIL: "Degraded"}[course]
+    with StatusWatch(held.objects, kind) as watch:
+        held.create(kind, name, course)
+        held.wait(kind, name, State.RUNNING)
+        held.let_go()
+        body = held.objects.wait_finished(kind, name, seconds=60)
+        seen = [(finished(one.body), judge(script(kind.kind), one.body).status) for one in watch.wait_for(body)]
+    assert {health for ended, health in seen if not ended} == {"Progressing"}
+    assert {health for ended, health in seen if ended} == {expected}
 
 
 @pytest.mark.feature("gitops.waits")

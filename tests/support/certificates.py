@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,10 @@ class TlsFiles:
     server_key: Path
 
 
-def make_tls_files(folder: Path) -> TlsFiles:
-    """Make an authority, a server's certificate for 127.0.0.1 and a client's."""
+def make_tls_files(folder: Path, *, also: Sequence[str] = ()) -> TlsFiles:
+    """Make an authority, a server's certificate for 127.0.0.1 and further addresses, and a client's."""
     pki = Pki(folder)
-    pki.make()
+    pki.make(also=also)
     key, request, certificate = (folder / f"client.{end}" for end in ("key", "csr", "crt"))
     make_request(key=key, request=request, subject="/CN=operator")
     extensions = folder / "client.ext"

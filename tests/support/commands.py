@@ -42,7 +42,7 @@ OTHERS_NAMES = frozenset(
 """Kinds of Kubernetes, K3s and Flux, by the names that commands use."""
 ANNOTATIONS = {REQUESTED_AT, RETRY_FAILED_AT}
 _VERBS_ON_KINDS = {"annotate", "delete", "describe", "explain", "get", "label", "patch", "wait"}
-_TARGET = re.compile(r"^([a-z-]+):.* ## ", re.MULTILINE)
+_TARGET = re.compile(r"^([a-z0-9-]+):.* ## ", re.MULTILINE)
 _VALUED = {"--namespace", "-n", "-l", "--for", "-o", "--field-selector", "--sort-by", "--timeout", "-p", "--type"}
 
 

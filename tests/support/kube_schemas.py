@@ -20,9 +20,15 @@ Schema = Mapping[str, Any]
 
 KUBERNETES = {"1.32": "v1.32.9", "1.33": "v1.33.5", "1.34": "v1.34.4"}
 """The version whose documents stand for a minor version."""
+_EXTERNAL_SECRETS = ("github.com/external-secrets/external-secrets", "v1.3.2")
 _CRDS = {
     "monitoring.coreos.com": ("github.com/prometheus-operator/prometheus-operator", "v0.85.0", "example"),
     "cert-manager.io": ("github.com/cert-manager/cert-manager", "v1.21.2", "deploy/crds"),
+    "external-secrets.io": (*_EXTERNAL_SECRETS, "config/crds/bases"),
+    "generators.external-secrets.io": (*_EXTERNAL_SECRETS, "config/crds/bases"),
+    "kustomize.toolkit.fluxcd.io": ("github.com/fluxcd/kustomize-controller", "v1.9.5", "config/crd/bases"),
+    "policies.kyverno.io": ("github.com/kyverno/kyverno", "v1.19.1", "config/crds/policies.kyverno.io"),
+    "source.toolkit.fluxcd.io": ("github.com/fluxcd/source-controller", "v1.9.5", "config/crd/bases"),
     "helm.cattle.io": ("github.com/k3s-io/helm-controller", "v0.17.7", "pkg/crds/yaml"),
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {

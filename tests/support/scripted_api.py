@@ -16,9 +16,23 @@ from imageops.cluster.api_server import ApiError, ApiUnreachableError, encoded
 Body = dict[str, Any]
 
 
-def api_error(code: int, reason: str = "", *, caused: bool = False, retry_after: float | None = None) -> ApiError:
+def api_error(
+    code: int,
+    reason: str = "",
+    *,
+    caused: bool = False,
+    retry_after: float | None = None,
+    message: str = "",
+) -> ApiError:
     """Make an answer of refusal."""
-    return ApiError(request="TEST /", code=code, reason=reason, caused=caused, retry_after=retry_after)
+    return ApiError(
+        request="TEST /",
+        code=code,
+        reason=reason,
+        caused=caused,
+        retry_after=retry_after,
+        message=message,
+    )
 
 
 def unreachable() -> ApiError:
@@ -45,6 +59,8 @@ class ScriptedApi:
     requests: list[Request] = field(default_factory=list)
     script: list[ApiError | None] = field(default_factory=list)
     """What becomes of the next requests that change something, oldest first; None = they are served."""
+    closed: dict[str, ApiError] = field(default_factory=dict)
+    """What is said to whoever creates something in a collection, by its path."""
     delay: float = 0.0
     """Seconds each answer takes."""
     watch: Callable[[str, Body], None] = lambda _event, _body: None
@@ -84,6 +100,8 @@ class ScriptedApi:
     async def create(self, path: str, body: Mapping[str, Any]) -> Body:
         """Create an object."""
         await self._called("POST", path, body)
+        if path in self.closed:
+            raise self.closed[path]
         place = f"{path}/{body['metadata']['name']}"
         if place in self.objects:
             raise api_error(409, "AlreadyExists")

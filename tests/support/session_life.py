@@ -11,10 +11,12 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus, StepStatus
 from imageops.api.status import OperationStatus, Phase
+from imageops.core.creation import Refused
+from imageops.core.demands import demands
 from imageops.core.effects import CreateChild, Decision, DeleteChild, DeleteSelf, RecordEvent, WakeMembers, Write
 from imageops.core.members import Member
 from imageops.core.operation import Parent
-from imageops.core.session import Session, decide_session, demands
+from imageops.core.session import Session, decide_session
 from tests.support.builders import NOW, assert_good, child_status, image, session
 
 SUCCESS = {"ImagePull": Reason.PULLED, "ImageTag": Reason.TAGGED, "ImagePush": Reason.PUSHED}
@@ -37,6 +39,12 @@ class SessionLife:
     written: SessionStatus = field(default_factory=SessionStatus)
     members: dict[str, Member] = field(default_factory=dict)
     """By name."""
+    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Code and message by which the API server refuses the operations of a step; those of others it makes."""
+    refused: dict[str, Refused] = field(default_factory=dict)
+    """What it said, by the name of the operation."""
+    writes: int = 0
+    """How often the status was written."""
     made: list[CreateChild] = field(default_factory=list)
     """All operations that were ever asked for."""
     removed: list[str] = field(default_factory=list)
@@ -68,6 +76,7 @@ class SessionLife:
     def restart(self) -> None:
         """Forget all that is not written."""
         self.known = self.written
+        self.refused.clear()
 
     def set(self, step: str, phase: Phase, **fields: Any) -> None:
         """Let the present operation of a step come to a phase."""
@@ -109,6 +118,7 @@ class SessionLife:
             retry_failed_at=self.retry_failed_at,
             image_store=self.image_store,
             foreign=self.foreign,
+            refused=dict(self.refused),
             managed=self.managed,
         )
 
@@ -150,19 +160,14 @@ class SessionLife:
         assert_adds_up(decision.status)
         if decision.write is not Write.NOTHING:
             self.written = decision.status
+            self.writes += 1
         self.known, self.wake_at = decision.status, decision.wake_at
         for effect in decision.effects:
             match effect:
                 case CreateChild():
                     assert effect.name not in self.members, effect
                     self.made.append(effect)
-                    self.members[effect.name] = Member(
-                        effect.kind,
-                        effect.name,
-                        f"uid-of-{effect.name}",
-                        OperationStatus(),
-                        tool="pull",
-                    )
+                    self._create(effect)
                 case DeleteChild(name=name, uid=uid):
                     assert self.members.pop(name).uid == uid
                     self.removed.append(name)
@@ -173,6 +178,22 @@ class SessionLife:
                 case DeleteSelf():
                     self.deleted = True
         return decision
+
+    def _create(self, child: CreateChild) -> None:
+        if child.step not in self.answers:
+            self.refused.pop(child.name, None)
+            self.members[child.name] = Member(
+                child.kind,
+                child.name,
+                f"uid-of-{child.name}",
+                OperationStatus(),
+                tool="pull",
+            )
+            return
+        code, message = self.answers[child.step]
+        times = self.refused[child.name].times + 1 if child.name in self.refused else 1
+        self.refused[child.name] = Refused(code=code, message=message, at=self.now, times=times)
+        self.wake_at = self.now  # the runtime looks again at once
 
 
 def assert_adds_up(status: SessionStatus) -> None:

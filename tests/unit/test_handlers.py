@@ -53,12 +53,16 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
         await asyncio.sleep(0)
 
     monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     ready = asyncio.Event()
-    for kubeconfig, login in ((None, kopf.login_with_service_account), ("/kube", kopf.login_with_kubeconfig)):
+    for way in ("service_account", "kubeconfig"):
+        info = kopf.ConnectionInfo(server=f"https://{way}.test")
+        monkeypatch.setattr(kopf, f"login_with_{way}", lambda info=info, **_: info)
+    for kubeconfig, server in ((None, "https://service_account.test"), ("/kube", "https://kubeconfig.test")):
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
             observe=lambda *_: None,
-            answered=lambda _: None,
+            answered=lambda _kind, _status: None,
             drain=drain,
             kubeconfig=kubeconfig,
             namespaces=namespaces,
@@ -68,7 +72,7 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
         activities = {one.activity.value: one.fn for one in registry._activities.get_all_handlers()}
         assert set(activities) == {"cleanup", "authentication"}
         logged_in: Any = activities["authentication"]
-        assert logged_in.__self__._find is login
+        assert logged_in.__self__._find().server == server
         for part in ("_changing", "_spawning", "_indexing", "_webhooks"):
             assert list(getattr(registry, part).get_all_handlers()) == []
         assert (seen["standalone"], seen["ready_flag"]) == (True, ready)
@@ -76,9 +80,22 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     assert drained.is_set()
 
 
+def test_a_pod_finds_the_api_server_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Kubernetes says it is, with the credentials that kopf finds; without these it finds nothing."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    info = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="one")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: info)
+    found = handlers.login_in_pod()
+    assert found is not None
+    assert (found.server, found.token) == ("https://10.96.0.1:443", "one")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    assert handlers.login_in_pod() is None
+
+
 async def test_a_session_tells_of_answers() -> None:
     """It goes where the credentials say, with their token."""
-    made = handlers.session(lambda _: None, kopf.ConnectionInfo(server="https://api.test", token="one"))
+    made = handlers.session(lambda *_: None, kopf.ConnectionInfo(server="https://api.test", token="one"))
     assert made.server == "https://api.test"
     assert made.aiohttp_session.headers["Authorization"] == "Bearer one"
     assert len(made.aiohttp_session.trace_configs) == 1

@@ -80,7 +80,7 @@
 
 {{- define "imageops.daemonConfig" -}}
 {{- $dind := .Values.daemon.dind -}}
-{{- $config := dict "features" (dict "containerd-snapshotter" true) "bridge" "none" "iptables" false "ip6tables" false }}
+{{- $config := dict "features" (dict "containerd-snapshotter" true) "bridge" "none" "iptables" false "ip6tables" false "userland-proxy" false }}
 {{- with $dind.registryMirrors }}{{ $_ := set $config "registry-mirrors" . }}{{ end }}
 {{- with $dind.insecureRegistries }}{{ $_ := set $config "insecure-registries" . }}{{ end }}
 {{- $proxies := dict }}

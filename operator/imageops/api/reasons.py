@@ -1,7 +1,8 @@
 """Own the closed set of reasons: the word, its class, one sentence, and what to do next.
 
 Every reason in conditions, status, Events and metrics is a member of `Reason`; no other module invents one. Sentence
-and hint are the only text about an outcome that users see, so raw daemon or registry text never reaches an object.
+and hint are the only text about an outcome that users see, so raw daemon or registry text never reaches an object. What
+the API server says when it refuses an operation of a Session is the exception: it is written for those who read it.
 """
 
 from enum import StrEnum
@@ -130,6 +131,11 @@ class Reason(StrEnum):
         "DaemonUnavailable", ReasonClass.WAITING,
         "The Docker daemon does not answer, so the operation has not started.",
         "Check that the daemon runs, and the operator's daemon address, TLS Secret and NetworkPolicy.",
+    )
+    FAILED_CREATE = (
+        "FailedCreate", ReasonClass.WAITING,
+        "The API server does not let the operator create an operation of the Session now.",
+        "Raise the ResourceQuota, or give the operator's ServiceAccount the right; it is tried again by itself.",
     )
     SUSPENDED = (
         "Suspended", ReasonClass.WAITING,
@@ -322,6 +328,11 @@ class Reason(StrEnum):
         "MemberFailed", ReasonClass.FINAL,
         "At least one operation that joined the Session failed.",
         "Read status.errors and the operations that carry the Session's label.",
+    )
+    ADMISSION_DENIED = (
+        "AdmissionDenied", ReasonClass.FINAL,
+        "An admission policy, a webhook or a rule of the definition does not accept an operation of the Session.",
+        "Correct the step, or have the policy changed and give the annotation imageops.dev/retryFailedAt a new value.",
     )
     DAEMON_NOT_CONFIGURED = (
         "DaemonNotConfigured", ReasonClass.FINAL,

@@ -89,7 +89,7 @@ class SessionError(StatusModel):
     """Final, Retryable or Waiting."""
 
     message: MediumText
-    """One sentence of the operator's own; at most 200 characters."""
+    """One sentence of the operator's own, or what the API server said that refused it; at most 200 characters."""
 
     count: Annotated[int, Field(ge=1)] = 1
     """How often it was met."""

@@ -16,6 +16,8 @@ import aiohttp
 from kubernetes.aio import client, config
 from pydantic_core import to_json
 
+from imageops.engine.redaction import without_credentials
+
 REQUEST_TIMEOUT_SECONDS = 30.0
 CONNECTIONS = 64
 """Requests on their way at the same time."""
@@ -31,7 +33,16 @@ Permit = Callable[[], bool]
 class ApiError(Exception):
     """The API server refused a request. The text names the request and the status code, never a body."""
 
-    def __init__(self, *, request: str, code: int, reason: str, caused: bool, retry_after: float | None) -> None:
+    def __init__(
+        self,
+        *,
+        request: str,
+        code: int,
+        reason: str,
+        caused: bool,
+        retry_after: float | None,
+        message: str = "",
+    ) -> None:
         """Keep what callers decide by."""
         super().__init__(f"{request}: {code} {reason}")
         self.code = code
@@ -39,6 +50,8 @@ class ApiError(Exception):
         self.caused = caused
         """Whether the answer lists causes: a 422 without any is a failed `test` of a JSON patch."""
         self.retry_after = retry_after
+        self.message = message
+        """What the answer says to people, of the API server's own or of an admission policy, without credentials."""
 
     @property
     def transient(self) -> bool:
@@ -239,4 +252,5 @@ def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -
         reason=str(status.get("reason", "")),
         caused=bool((status.get("details") or {}).get("causes")),
         retry_after=float(retry_after) if retry_after is not None and retry_after.isdecimal() else None,
+        message=without_credentials(str(status.get("message") or "")),
     )

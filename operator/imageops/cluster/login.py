@@ -1,10 +1,22 @@
 """Log in: find credentials, and open one session for as long as they stay the same."""
 
+import os
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 CredentialsT = TypeVar("CredentialsT")
 SessionT = TypeVar("SessionT")
+
+
+def service_address() -> str | None:
+    """Return the API server's address that Kubernetes tells every container; None outside of one.
+
+    Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+    """
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    if not host or not port:
+        return None
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 class Login(Generic[CredentialsT, SessionT]):

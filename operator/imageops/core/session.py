@@ -1,30 +1,29 @@
-"""Decide what happens next to a Session, and what it demands of its operations.
+"""Decide what happens next to a Session.
 
 A Session with steps makes an operation for each; an open one counts the operations that join it. Everything is
 computed anew from the operations at every occasion. The name of an operation follows from the Session's uid, the run,
 the step, the kind and the try, so one that was created before a crash is found again instead of made twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from imageops.api.errors import OperationError
-from imageops.api.quantity import parse_quantity
 from imageops.api.reasons import Reason
-from imageops.api.session import SessionLimits, SessionSpec
+from imageops.api.session import SessionSpec
 from imageops.api.session_status import RUNS_LENGTH, Evidence, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
 from imageops.core import members as summary
 from imageops.core.conditions import State
+from imageops.core.creation import Refused
 from imageops.core.effects import Decision, DeleteChild, WakeMembers, Write
 from imageops.core.expiry import expire
 from imageops.core.members import Member
-from imageops.core.operation import Parent
 from imageops.core.plan import Naming, kinds_of, leaves_nothing
 from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import Subject, Turn, finished, run_trigger
-from imageops.core.steps import SKIPPED, Board, is_lost, is_running, names_of
+from imageops.core.steps import SKIPPED, Board, failure, is_lost, is_running, tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,8 @@ class Session(Subject[SessionStatus]):
     retry_failed_at: str | None = None
     foreign: frozenset[str] = frozenset()
     """Names that objects of other owners hold."""
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    """What the API server said to the creation of operations, by their names."""
     image_store: str | None = None
     """The image store of the daemon that the Session's operations use; None = not known yet."""
 
@@ -114,7 +115,8 @@ class _Turn(Turn[SessionStatus]):
     def board(self, spec: SessionSpec) -> Board:
         naming = naming_of(self.session, self.status)
         rows = {row.name: row for row in self.status.steps}
-        return Board(spec, naming, self.session.members, self.session.image_store, self.stamp, rows)
+        session = self.session
+        return Board(spec, naming, session.members, session.image_store, self.stamp, rows, session.refused)
 
     def members(self, spec: SessionSpec) -> Sequence[Member]:
         """Return the operations that belong to this run: the steps' own, or all that joined."""
@@ -164,27 +166,28 @@ class _Turn(Turn[SessionStatus]):
         self.effects.extend(board.creations)
         rows = [board.rows[step.name] for step in spec.steps]
         self.show_steps(rows)
+        self.show_denied(board)
         open_rows = [row for row in rows if is_running(row) or row.phase == Phase.PENDING]
         if open_rows and blind:
             self.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
             self.wakes.append(self.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
             return
         if open_rows:
-            self.show_state(spec, stopping, _tally(rows))
+            self.show_state(spec, stopping, tally(rows), board)
             return
         failed = any(row.phase in {Phase.FAILED, Phase.CANCELLED} for row in rows)
         if stopping is not None and any(row.phase == Phase.CANCELLED for row in rows):
             self.end(_stopped_state(stopping), stopping, stopping.sentence)
         elif failed:
-            self.end(State.FAILED, Reason.STEP_FAILED, _failure(rows))
+            self.end(State.FAILED, Reason.STEP_FAILED, failure(rows, self.status.errors))
         else:
-            self.end(State.SUCCEEDED, Reason.DRY_RUN_PASSED if spec.dry_run else Reason.COMPLETED, _tally(rows))
+            self.end(State.SUCCEEDED, Reason.DRY_RUN_PASSED if spec.dry_run else Reason.COMPLETED, tally(rows))
 
     def advance_open(self, spec: SessionSpec, stopping: Reason | None) -> None:
         members = self.members(spec)
         busy = any(not one.at_rest for one in members)
         if busy:
-            self.show_state(spec, stopping, None)
+            self.show_state(spec, stopping)
             if stopping is None and not spec.suspend and not spec.closed:
                 self.state(State.OPEN, Reason.OPEN)
             return
@@ -212,12 +215,40 @@ class _Turn(Turn[SessionStatus]):
         self.wakes.append(closing)
         return False
 
-    def show_state(self, spec: SessionSpec, stopping: Reason | None, message: str | None) -> None:
+    def show_state(
+        self,
+        spec: SessionSpec,
+        stopping: Reason | None,
+        message: str | None = None,
+        board: Board | None = None,
+    ) -> None:
         """Show a run in progress."""
         if spec.suspend and stopping is None:
             self.state(State.SUSPENDED, Reason.SUSPENDED)
+        elif board is not None and board.waits_for_creation():
+            self.show_wait(board)
         else:
             self.state(State.RUNNING, Reason.RUNNING, message)
+
+    def show_denied(self, board: Board) -> None:
+        """Put on record which operations the API server refused for good."""
+        for step, refused in board.denied.items():
+            operation = board.rows[step].operation_ref
+            if operation is not None:
+                self.set(errors=(*self.status.errors, refused.error_of(operation)))
+            self.event(refused.reason, refused.told_of(step), warning=True)
+
+    def show_wait(self, board: Board) -> None:
+        """Show why an operation cannot be made now; what a former process said of it stands until that is known."""
+        self.wakes.extend(refused.due for refused in board.waits.values() if refused.due > self.stamp)
+        if not board.waits:
+            return
+        step, refused = next(iter(board.waits.items()))
+        message = refused.told_of(step)
+        if self.status.conditions[0].reason != refused.reason:
+            self.event(refused.reason, message, warning=True)
+        works = any(row.phase == Phase.RUNNING for row in board.rows.values())
+        self.state(State.RUNNING if works else State.PENDING, refused.reason, message)
 
     # --- the whole
 
@@ -227,7 +258,7 @@ class _Turn(Turn[SessionStatus]):
             steps=tuple(rows),
             total=len(rows),
             pending=phases.count(Phase.PENDING.value),
-            running=sum(is_running(row) for row in rows),
+            running=phases.count(Phase.RUNNING.value),
             succeeded=phases.count(Phase.SUCCEEDED.value),
             failed=phases.count(Phase.FAILED.value),
             cancelled=phases.count(Phase.CANCELLED.value),
@@ -300,7 +331,7 @@ class _Turn(Turn[SessionStatus]):
         return Write.COMMIT if settled else Write.REPORT
 
 
-# --- what a Session demands of its operations
+# --- what a Session comes to
 
 
 def deadline_of(spec: SessionSpec, status: SessionStatus) -> datetime | None:
@@ -319,38 +350,22 @@ def stop_reason(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> R
     return Reason.DEADLINE_EXCEEDED if deadline is not None and now >= deadline else None
 
 
-def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
-    """Say what a Session demands of one of its operations; a deadline that has passed cancels them.
-
-    Args:
-        session: The Session; its members are looked at only where it has limits.
-        owned: The name of the operation, if it is one of the Session's own; None if it joined.
-        now: The present.
-
-    """
-    spec, status = session.spec, session.status
-    if spec is None:
-        return Parent()
-    return Parent(
-        cancel=stop_reason(spec, status, now=now) is not None,
-        suspend=spec.suspend,
-        closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),
-        over_limit=spec.limits is not None and _over_limit(spec.limits, _ended_in_run(session, spec)),
-        remove_image=owned is not None and owned in _unused(session, status, spec),
-    )
-
-
 def _is_busy(session: Session, status: SessionStatus, spec: SessionSpec) -> bool:
     """Tell whether an operation has something left to do, be it to remove its image after a promotion."""
-    unused = _unused(session, status, spec)
+    left_over = unused(session, status, spec)
     return any(
         not one.at_rest
-        or (one.name in unused and one.status.image is not None and one.status.image.present and not one.held_by_others)
+        or (
+            one.name in left_over
+            and one.status.image is not None
+            and one.status.image.present
+            and not one.held_by_others
+        )
         for one in session.members
     )
 
 
-def _unused(session: Session, status: SessionStatus, spec: SessionSpec) -> set[str]:
+def unused(session: Session, status: SessionStatus, spec: SessionSpec) -> set[str]:
     """Return the operations of promotions that succeeded and are to keep nothing on the daemon."""
     rows = {row.name: row for row in status.steps if row.phase == Phase.SUCCEEDED}
     naming = naming_of(session, status)
@@ -367,34 +382,5 @@ def naming_of(session: Session, status: SessionStatus) -> Naming:
     return Naming(session.name, session.uid, status.run, session.foreign)
 
 
-def assumed(members: Iterable[Member]) -> frozenset[str]:
-    """Return the references that the finished operations of a dry run would have made."""
-    return frozenset(one.status.reference for one in members if one.finished and one.status.reference is not None)
-
-
-def _ended_in_run(session: Session, spec: SessionSpec) -> list[Member]:
-    """Return the operations that have finished; those of a former run's steps may still be on their way out."""
-    rows = {row.name: row for row in session.status.steps}
-    own = names_of(spec, naming_of(session, session.status), rows)
-    return [one for one in session.members if one.finished and (not one.owned or (one.kind, one.name) in own)]
-
-
-def _over_limit(limits: SessionLimits, ended: Sequence[Member]) -> bool:
-    if limits.operations is not None and len(ended) >= limits.operations:
-        return True
-    return limits.transfer_size is not None and summary.transferred(ended) >= parse_quantity(limits.transfer_size)
-
-
 def _stopped_state(reason: Reason) -> State:
     return State.CANCELLED if reason is Reason.CANCELLED else State.FAILED
-
-
-def _tally(rows: Sequence[StepStatus]) -> str:
-    done = sum(row.phase == Phase.SUCCEEDED for row in rows)
-    return f"{done} of {len(rows)} steps succeeded."
-
-
-def _failure(rows: Sequence[StepStatus]) -> str:
-    failed = [f"{row.name} ({row.reason})" for row in rows if row.phase in {Phase.FAILED, Phase.CANCELLED}]
-    more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-    return f"{_tally(rows)} Failed: {', '.join(failed[:3])}{more}."

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from imageops.api.reasons import Reason
 from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
-from imageops.api.session_status import Evidence, StepStatus
+from imageops.api.session_status import Evidence, SessionError, StepStatus
 from imageops.api.status import ObjectReference, Phase
+from imageops.core.creation import Refused
 from imageops.core.effects import CreateChild
 from imageops.core.members import CONTAINERD, PULL, PUSH, Member, evidence
 from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
@@ -28,7 +29,13 @@ class Board:
     image_store: str | None
     now: datetime
     rows: dict[str, StepStatus]
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    """What the API server said to the creation of operations, by their names."""
     creations: list[CreateChild] = field(default_factory=list)
+    denied: dict[str, Refused] = field(default_factory=dict)
+    """The steps that end now because their operation is refused for good."""
+    waits: dict[str, Refused] = field(default_factory=dict)
+    """The steps whose operation is refused for now."""
 
     # --- what the operations tell
 
@@ -60,6 +67,10 @@ class Board:
             for attempt in (self._attempt(step),)
         }
 
+    def waits_for_creation(self) -> bool:
+        """Tell whether the API server refuses an operation for now, or did and has not been asked by this process."""
+        return any(row.reason == Reason.FAILED_CREATE and is_running(row) for row in self.rows.values())
+
     def _attempt(self, step: Step) -> int:
         row = self.rows.get(step.name)
         return self.naming.attempt(step, row.operation_ref if row is not None else None)
@@ -71,6 +82,8 @@ class Board:
             return row
         latest = present[-1]
         attempts = sum(one.status.attempts for one in present)
+        if row.operation_ref in [one.ref for one in present]:  # it was made, whatever had stood in the way
+            row = row.model_copy(update={"phase": Phase.RUNNING.value, "reason": None})
         row = row.model_copy(update={"operation_ref": latest.ref, "attempts": attempts})
         if latest.status.phase in {Phase.FAILED, Phase.CANCELLED}:
             reason = latest.status.error.reason if latest.status.error is not None else latest.reason
@@ -178,6 +191,16 @@ class Board:
         if require and self.image_store != CONTAINERD:
             return self._ended(row, Phase.FAILED, Reason.ENGINE_UNSUPPORTED.value)
         name = self.naming.name(step.name, missing, self._attempt(step))
+        row = row.model_copy(update={"operation_ref": ObjectReference(kind=missing, name=name)})
+        refused = self.refused.get(name)
+        if refused is not None and refused.reason is Reason.ADMISSION_DENIED:
+            self.denied[step.name] = refused
+            return self._ended(row, Phase.FAILED, Reason.ADMISSION_DENIED.value)
+        if refused is not None:
+            self.waits[step.name] = refused
+            row = row.model_copy(update={"phase": Phase.PENDING.value, "reason": refused.reason.value})
+            if self.now < refused.due:
+                return row
         spec = operation_spec(
             self.spec,
             step,
@@ -187,7 +210,7 @@ class Board:
             image_store=self.image_store,
         )
         self.creations.append(CreateChild(kind=missing, name=name, step=step.name, spec=spec))
-        return row.model_copy(update={"operation_ref": ObjectReference(kind=missing, name=name)})
+        return row
 
     def _ended(self, row: StepStatus, phase: str, reason: str) -> StepStatus:
         return row.model_copy(update={"phase": str(phase), "reason": reason, "completion_time": self.now})
@@ -211,3 +234,20 @@ def is_running(row: StepStatus) -> bool:
 def is_lost(row: StepStatus) -> bool:
     """Tell whether a step ended without success."""
     return row.phase in _LOST
+
+
+def tally(rows: Sequence[StepStatus]) -> str:
+    """Say how many steps succeeded."""
+    done = sum(row.phase == Phase.SUCCEEDED for row in rows)
+    return f"{done} of {len(rows)} steps succeeded."
+
+
+def failure(rows: Sequence[StepStatus], errors: Sequence[SessionError]) -> str:
+    """Say which steps failed, the first three by name; of one that the API server refused, with what words."""
+    lost = [row for row in rows if row.phase in {Phase.FAILED, Phase.CANCELLED}]
+    failed = [f"{row.name} ({row.reason})" for row in lost]
+    more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+    text = f"{tally(rows)} Failed: {', '.join(failed[:3])}{more}."
+    denied = [row.operation_ref for row in lost if row.reason == Reason.ADMISSION_DENIED]
+    said = next((error.message for error in errors if error.operation_ref in denied), None)
+    return text if said is None else f"{text} {said.rstrip('.')}. {Reason.ADMISSION_DENIED.hint}"

@@ -34,6 +34,25 @@ _SENSITIVE_KEY = (
     r"|access[_-]?key(?:[_-]?id)?|authorization|cookie|session)|auth|sig|jwt|x-amz-[a-z-]{1,40}|x-goog-[a-z-]{1,40}|awsaccesskeyid|googleaccessid"
     r"|keyid|user(?:name)?)"
 )
+_CREDENTIALS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bey[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"), "[token]"),
+    (
+        re.compile(
+            rf"(?i)(?<![a-z0-9])({_SENSITIVE_KEY})(\\?[\"']?\s*[=:]\s*)(?:\\?\"(?:[^\"\\]|\\.)*\\?\"?|'[^']*'?|[^\s,;&}}\"']+)"
+        ),
+        r"\1\2[removed]",
+    ),
+    (re.compile(r"\?[^\s\"'=]{0,200}=[^\s\"']*"), "?[removed]"),
+    # Tokens that well-known services mark as such.
+    (re.compile(r"\b(?:A[KS]IA|gh[opsu]_|github_pat_|glpat-|dckr_[po]at_|xox[a-z]-)[A-Za-z0-9_-]{8,}"), "[token]"),
+)
+"""What has the shape of a credential, whoever wrote the text."""
+_IN_A_NOTICE = (
+    (re.compile(r"(?<=://)[^\s/@\"']{1,1024}@"), "[removed]@"),
+    # Shorter ones are words: a policy asks for basic authentication.
+    (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/-]{16,}=*"), r"\1 [removed]"),
+    *_CREDENTIALS,
+)
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # What follows these words is a body that a server chose, and it may hold anything to its end.
     (re.compile(r"(?is)\b(response body|server message|body)\b(\s*[:=]).*"), r"\1\2 [removed]"),
@@ -48,20 +67,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?i)\b(bearer|basic|negotiate|digest|token)\s+(?!\[)(?!sha256:)[a-z0-9._~+/=-]{6,}"),
         r"\1 [removed]",
     ),
-    (re.compile(r"\bey[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"), "[token]"),
-    (
-        re.compile(
-            rf"(?i)(?<![a-z0-9])({_SENSITIVE_KEY})(\\?[\"']?\s*[=:]\s*)(?:\\?\"(?:[^\"\\]|\\.)*\\?\"?|'[^']*'?|[^\s,;&}}\"']+)"
-        ),
-        r"\1\2[removed]",
-    ),
-    (re.compile(r"\?[^\s\"'=]{0,200}=[^\s\"']*"), "?[removed]"),
+    *_CREDENTIALS,
     (re.compile(r"[^\s/@:\"']{1,256}:[^\s/@\"']{1,1024}@"), "[removed]@"),
     (re.compile(r"(?i)\b(dial|read|write) (tcp|udp)[46]? [^\s\"]*[^\s\":]"), r"\1 \2 [address]"),
     (re.compile(r"(?i)\blookup \S+?(?=:? )(?: on \S+?(?=: | |$))?"), "lookup [name]"),
     (re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?(?![\d.])"), "[address]"),
-    # Tokens that well-known services mark as such.
-    (re.compile(r"\b(?:A[KS]IA|gh[opsu]_|github_pat_|glpat-|dckr_[po]at_|xox[a-z]-)[A-Za-z0-9_-]{8,}"), "[token]"),
     # Whatever else looks made by a machine: long, letters and digits mixed, no digest.
     (
         re.compile(
@@ -89,6 +99,17 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text if len(text) <= MAX_OUTPUT else text[: MAX_OUTPUT - 1] + "…"
+
+
+def without_credentials(text: str) -> str:
+    """Return what the API server, or an admission policy, wrote for its user, on one line and without credentials.
+
+    Unlike a registry's words these are meant to be read: the names of objects and addresses in them stay.
+    """
+    text = " ".join(_printable(text[:_MAX_INPUT]).split())
+    for pattern, replacement in _IN_A_NOTICE:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _beginning(text: str, spellings: list[str]) -> str:

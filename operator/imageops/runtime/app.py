@@ -35,8 +35,9 @@ WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
 
 Observe = Callable[[Kind, str | None, Mapping[str, Any]], None]
 """Takes a watch event: the kind, the event's type (None for the first listing) and the object."""
-Answered = Callable[[str], None]
-"""Takes the plural of a kind whose list or watch was answered, or whatever else the last part of the path was."""
+Answered = Callable[[str, int | None], None]
+"""Takes the plural of a kind whose list or watch was answered, or whatever else the last part of the path was, and the
+HTTP status, which is None for a connection that was refused."""
 Drain = Callable[[], Awaitable[None]]
 """Ends all work."""
 
@@ -90,6 +91,8 @@ class _Health:
             return Verdict(good=bool(holder), text=f"standby: {holder} leads" if holder else "waiting for the Lease")
         if not self.watching or self.daemons is None:
             return Verdict(good=False, text=self.problem)
+        if awaited := self.watches.awaited():
+            return Verdict(good=False, text=f"waiting for the API server to list {', '.join(awaited)}")
         away = [name for name in self.daemons.engines if not self.daemons.is_up(name)]
         return Verdict(good=True, text=f"degraded: daemon {', '.join(away)} does not answer" if away else "ok")
 

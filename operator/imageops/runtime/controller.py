@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION, SESSION_LABEL, Kind
+from imageops.api.kinds import SESSION, Kind
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
-from imageops.cluster.objects import ObjectKey, collection
+from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import GoneError, RefusedError, StaleError, StatusWriter
 from imageops.core.effects import (
     CreateChild,
@@ -32,11 +32,11 @@ from imageops.core.effects import (
     WakeMembers,
     Write,
 )
+from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child
 from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, absorb, is_newer, met
 
 logger = logging.getLogger("imageops.runtime")
 
-OPERATION_KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG)}
 FAULT_PAUSE_SECONDS = 5.0
 """Before an object is looked at again after a fault of the operator's own."""
 DRAIN_LOOK_SECONDS = 0.02
@@ -257,6 +257,7 @@ class Controller:
             entry.attempt = None
         if ended:
             self._watcher.ended(entry, decision)
+            entry.refused.clear()
             self._writer.forget(entry.key.uid)
         self._set_timer(entry, decision.wake_at, now)
         for effect in decision.effects:
@@ -336,9 +337,8 @@ class Controller:
                 await self._api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
             case CreateChild():
                 await self._create_child(entry, effect)
-            case DeleteChild(kind=kind, name=name, uid=uid):
-                path = f"{collection(OPERATION_KINDS[kind], entry.key.namespace)}/{name}"
-                await self._api.delete(path, uid=uid)
+            case DeleteChild():
+                await delete_child(self._api, entry, effect)
 
     async def _set_finalizer(self, entry: Entry, *, present: bool) -> None:
         """Add or take away our own finalizer, on exactly the object and version that was decided on."""
@@ -362,30 +362,8 @@ class Controller:
         entry.dirty = True
 
     async def _create_child(self, session: Entry, child: CreateChild) -> None:
-        kind, key = OPERATION_KINDS[child.kind], session.key
-        path = collection(kind, key.namespace)
-        owner = {
-            "apiVersion": key.api_version,
-            "kind": key.kind.kind,
-            "name": key.name,
-            "uid": key.uid,
-            "controller": True,
-            "blockOwnerDeletion": False,
-        }
-        body = {
-            "apiVersion": key.api_version,
-            "kind": kind.kind,
-            "metadata": {"name": child.name, "labels": {SESSION_LABEL: key.name}, "ownerReferences": [owner]},
-            "spec": child.spec,
-        }
-        try:
-            stored = await self._api.create(path, body)
-        except ApiError as error:
-            if not error.already_exists:
-                raise
-            stored = await self._api.get(f"{path}/{child.name}")
-            if key.uid not in {owner.get("uid") for owner in stored["metadata"].get("ownerReferences") or ()}:
-                session.foreign.add(child.name)
-                self.wake(session)
-                return
-        self.observe(kind, "ADDED", stored)
+        stored = await create_child(self._api, session, child, now=self._clock())
+        if stored is None:
+            self.wake(session)
+        else:
+            self.observe(OPERATION_KINDS[child.kind], "ADDED", stored)

@@ -17,13 +17,14 @@ from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
 from imageops.core.attempts import Operation
+from imageops.core.demands import assumed, demands
 from imageops.core.effects import Decision, Purpose, StartAttempt
 from imageops.core.members import Member
 from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Outcome
 from imageops.core.plan import leaves_nothing
 from imageops.core.refusal import refusal
-from imageops.core.session import Session, assumed, decide_session, demands
+from imageops.core.session import Session, decide_session
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import Entry, ObjectStore
@@ -238,6 +239,7 @@ def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
         members=[member_of(one, entry) for one in members],
         retry_failed_at=reading.retry_failed_at,
         foreign=frozenset(entry.foreign),
+        refused=dict(entry.refused),
     )
 
 

@@ -18,6 +18,7 @@ from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
+from imageops.core.creation import Refused
 from imageops.core.run import supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
 from imageops.runtime.attempts import RunningAttempt, arguments_of
@@ -96,6 +97,8 @@ class Entry:
     children_listed: bool = False
     foreign: set[str] = field(default_factory=set)
     """Names its children cannot have: objects of other owners hold them."""
+    refused: dict[str, Refused] = field(default_factory=dict)
+    """What the API server said to the creation of its children, by their names."""
 
     @property
     def spec(self) -> Any:

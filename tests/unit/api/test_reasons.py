@@ -12,15 +12,15 @@ from imageops.api.reasons import Reason, ReasonClass
 TABLE = {
     ReasonClass.SUCCESS: "Pulled AlreadyPresent Pushed AlreadyPushed PushSkipped Tagged AlreadyTagged Promoted"
     " Completed Open DryRunPassed",
-    ReasonClass.WAITING: "Pending Throttled SecretNotFound SessionNotFound DaemonUnavailable Suspended"
+    ReasonClass.WAITING: "Pending Throttled SecretNotFound SessionNotFound DaemonUnavailable FailedCreate Suspended"
     " Pulling Tagging Pushing Verifying Running",
     ReasonClass.RETRYABLE: "RateLimited RegistryUnavailable SecretInvalid DaemonConnectionLost TimedOut AuthExpired"
     " StorageFull DaemonError InternalError ImageChanged Interrupted",
     ReasonClass.FINAL: "InvalidReference InvalidSpec NotSupported AuthFailed ImageNotFound ImageNotOnDaemon"
     " CredentialHelperUnsupported PlatformNotFound EngineUnsupported PlatformConflict CertificateInvalid PolicyDenied"
     " ImageTooLarge TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
-    " SessionLimitExceeded StepFailed MemberFailed DaemonNotConfigured Skipped Cancelled DeadlineExceeded"
-    " BackoffLimitExceeded",
+    " SessionLimitExceeded StepFailed MemberFailed AdmissionDenied DaemonNotConfigured Skipped Cancelled"
+    " DeadlineExceeded BackoffLimitExceeded",
     ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying",
 }
 FIELDS = {field.alias for kind in ALL_KINDS for field in kind.spec_model.model_fields.values()}

@@ -150,6 +150,30 @@ async def test_a_refusal_is_an_error_that_says_what_to_do(
     assert error.code == status
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (refusal("Forbidden") | {"message": "denied:\n\tno\u200b signature"}, "denied: no signature"),
+        (refusal("Forbidden") | {"message": f"see https://me:{TOKEN}@policy.example/"}, None),
+        (refusal("Forbidden") | {"message": f"password={TOKEN}"}, None),
+        ("no json", ""),
+        ({"message": None}, ""),
+    ],
+    ids=["on one line", "in a URL", "after its name", "no JSON", "none"],
+)
+async def test_what_a_refusal_says_to_people_is_kept_without_credentials(
+    tmp_path: Path,
+    body: Any,
+    message: str | None,
+) -> None:
+    """On one line; None stands for any text that has lost its secret."""
+    async with serving(Server(status=403, body=body), tmp_path) as api:
+        with pytest.raises(ApiError) as caught:
+            await api.create(PATH, {})
+    assert caught.value.message == message or message is None
+    assert TOKEN not in caught.value.message
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("soon", None), ("\u00b2", None), (None, None)])
 async def test_a_stated_pause_is_kept(tmp_path: Path, text: str | None, seconds: float | None) -> None:
     """Where it is a number of seconds."""

@@ -9,10 +9,11 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.status import HistoryEntry, Phase
+from imageops.core.demands import demands
 from imageops.core.effects import StartAttempt
 from imageops.core.members import PULL, Member, history
 from imageops.core.operation import Parent, decide
-from imageops.core.session import demands, naming_of
+from imageops.core.session import naming_of
 from imageops.core.steps import names_of
 from tests.support.builders import (
     at,

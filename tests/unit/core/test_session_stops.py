@@ -8,9 +8,10 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.status import Phase
+from imageops.core.demands import assumed
 from imageops.core.effects import WakeMembers, Write
 from imageops.core.operation import Parent
-from imageops.core.session import assumed, decide_session
+from imageops.core.session import decide_session
 from tests.support.builders import at, child_status, finished_session, promote_step, pull_step, session, session_spec
 from tests.support.session_life import SessionLife, names
 

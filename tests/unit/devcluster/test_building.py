@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from devcluster import parts
 from devcluster.building import GoBuilder
 from devcluster.errors import DevClusterError
+from devcluster.parts import GoBuild
 
 assert parts.REGISTRY.go is not None
 _REGISTRY = parts.REGISTRY.go
@@ -74,6 +76,33 @@ def test_without_a_tool_chain_the_error_says_what_to_install(tmp_path: Path, mon
         GoBuilder(tmp_path / "cache", print).build(_REGISTRY)
 
 
+def test_a_module_with_replace_lines_is_built_by_a_module_that_repeats_them(tmp_path: Path, go: Path) -> None:
+    """Published versions stand in for folders; what the module itself replaces stays replaced."""
+    required = [{"Path": "example.dev/beside", "Version": "v0.0.0"}, {"Path": "example.dev/api", "Version": "v1.2.3"}]
+    replaced = [
+        {"Old": {"Path": "example.dev/beside"}, "New": {"Path": "./beside"}},
+        {"Old": {"Path": "example.dev/api"}, "New": {"Path": "./api"}},
+        {"Old": {"Path": "example.dev/fork"}, "New": {"Path": "example.dev/forked", "Version": "v4.5.6"}},
+    ]
+    (go / "module.json").write_text(json.dumps({"Go": "1.26", "Require": required, "Replace": replaced}))
+    _teach(
+        go,
+        f"""case "$2" in
+        download) echo '{{"GoMod": "x"}}' ;;
+        edit) cat {go}/module.json ;;
+        tidy) cp go.mod {go}/written ;;
+        *) printf "#!/bin/sh\n" > "$5"; chmod +x "$5" ;;
+        esac""",
+    )
+    module = GoBuild("example.dev/tool", "v1.7.0", "example.dev/tool/cmd/tool", minutes=1, staging=True)
+    GoBuilder(tmp_path / "cache", print).build(module)
+    written = (go / "written").read_text().splitlines()
+    assert [line for line in written if line.startswith("replace")] == [
+        "replace example.dev/beside => example.dev/beside v0.7.0",
+        "replace example.dev/fork => example.dev/forked v4.5.6",
+    ]
+
+
 def test_a_program_of_this_tree_is_built_in_its_own_folder(tmp_path: Path, go: Path) -> None:
     """Its version follows from its files, and the build is left to its own go.mod."""
     assert parts.KSTATUS.go is not None
@@ -81,6 +110,24 @@ def test_a_program_of_this_tree_is_built_in_its_own_folder(tmp_path: Path, go: P
     program = GoBuilder(tmp_path / "cache", print).build(parts.KSTATUS.go)
     assert program.name == f"kstatus-{parts.KSTATUS.go.version}"
     assert (go / "pwd").read_text().strip() == str(parts.KSTATUS.go.source)
+
+
+def test_a_module_with_its_requirements_in_vendor_mod_is_built_from_a_copy(tmp_path: Path, go: Path) -> None:
+    """The copy has a go.mod, and what the tool chain keeps stays as it was."""
+    assert parts.DOCKER_CLI.go is not None
+    module = tmp_path / "module"
+    (module / "cmd").mkdir(parents=True)
+    for name in ("vendor.mod", "vendor.sum", "cmd/main.go"):
+        (module / name).write_text(name)
+    _teach(
+        go,
+        f"""test "$1" = mod && echo '{{"Dir": "{module}"}}' && exit
+cat go.mod cmd/main.go > "{go}/seen"; printf "#!/bin/sh\\n" > "$6"; chmod +x "$6\"""",
+    )
+    program = GoBuilder(tmp_path / "cache", print).build(parts.DOCKER_CLI.go)
+    assert program.name == f"docker-{parts.DOCKER_CLI_VERSION}"
+    assert (go / "seen").read_text() == "vendor.modcmd/main.go"
+    assert sorted(path.name for path in module.iterdir()) == ["cmd", "vendor.mod", "vendor.sum"]
 
 
 def test_an_edit_of_a_program_of_this_tree_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from devcluster import finding, parts
 from devcluster.errors import DevClusterError
+from devcluster.packages import AptInstaller
 
 
 def _program(folder: Path, name: str, version: str) -> Path:
@@ -111,3 +113,10 @@ def test_a_program_that_cannot_run_is_passed_over(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF")
     path.chmod(0o755)
     assert not finding.accepted(parts.ETCD, path)
+
+
+def test_an_installed_program_outside_of_path_is_not_installed_again(tmp_path: Path) -> None:
+    """A package may put its programs where PATH does not lead."""
+    program = _program(tmp_path / "cni", "bridge", "CNI bridge plugin v1.9.0")
+    part = dataclasses.replace(parts.CNI[0], apt_path=str(program))
+    assert finding._installed(part, AptInstaller(tmp_path, pytest.fail)) == program

@@ -119,4 +119,4 @@ def test_troubleshooting_has_each_reason_where_its_class_belongs(heading: str, r
 
 
 def _sources() -> list[Any]:
-    return [*(ROOT / "operator").rglob("*.py"), *(ROOT / "devcluster").rglob("*.py")]
+    return [path for package in ("operator", "devcluster", "e2e") for path in (ROOT / package).rglob("*.py")]

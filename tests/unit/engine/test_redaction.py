@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from imageops.engine.redaction import MAX_OUTPUT, redact
+from imageops.engine.redaction import MAX_OUTPUT, redact, without_credentials
 
 CANARY = st.text("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=12, max_size=40).map(
     "Zq7".__add__
@@ -128,3 +128,40 @@ def test_addresses_do_not_get_through(text: str) -> None:
 def test_harmless_words_stay(text: str) -> None:
     """What an administrator turned DEBUG on for is still there."""
     assert redact(text) == text
+
+
+@pytest.mark.feature("error.canary")
+@settings(max_examples=300)
+@given(
+    CANARY,
+    st.sampled_from(
+        [
+            "see https://user:{}@policy.example/rules",
+            "see https://policy.example/rules?key={}",
+            "Authorization: Bearer {}",
+            "send Basic {}",
+            "password={}",
+            '{{"access_token":"{}"}}',
+            "the key is AKIA{}",
+            "pass\u200bword={}",
+        ]
+    ),
+)
+def test_a_credential_in_what_the_api_server_says_is_gone(canary: str, place: str) -> None:
+    """Users read this text, and an admission policy may put anything into it."""
+    assert canary * 2 not in without_credentials(place.format(canary * 2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ValidatingAdmissionPolicy 'signed-images-2026-production' with binding 'all' denied request: no digest given",
+        "registry.example/team/app:1@sha256:" + "0a" * 32 + " has no signature; use basic authentication",
+        'User "system:serviceaccount:imageops-system:imageops" cannot create resource "imagepulls" in API group',
+        "exceeded quota: q, requested: count/imagepulls.imageops.dev=1, used: count/imagepulls.imageops.dev=5",
+        'failed calling webhook "x.example": dial tcp 10.0.0.7:443: connect: connection refused',
+    ],
+)
+def test_what_the_api_server_says_stays_readable(text: str) -> None:
+    """Names of objects, images and addresses are what a person looks for in it."""
+    assert without_credentials(text) == text

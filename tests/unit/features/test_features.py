@@ -8,6 +8,8 @@ from tests.support.features import TABLE, FeatureMarkerError, MarkedTest, Row, m
 
 PROMISED = Path(__file__).with_name("ids.txt")
 """Every id that was ever in the table."""
+OPEN = Path(__file__).with_name("open.txt")
+"""The ids of what is promised and not yet there."""
 
 TEXT = """\
 Words, and `a.code` between them.
@@ -19,12 +21,22 @@ Words, and `a.code` between them.
 """
 
 
+@pytest.mark.feature("dev.table")
+def test_each_row_has_a_test_unless_it_is_known_to_be_open() -> None:
+    """What got its first test is no longer open: the list only shrinks."""
+    shown = {test.feature for test in marked_tests()}
+    without = [row.id for row in rows(TABLE.read_text(encoding="utf-8")) if row.id not in shown]
+    assert without == OPEN.read_text(encoding="utf-8").split()
+
+
+@pytest.mark.feature("dev.table")
 def test_no_test_names_an_unknown_row() -> None:
     """Every marker of every test names a row of the table."""
     known = {row.id for row in rows(TABLE.read_text(encoding="utf-8"))}
     assert [test for test in marked_tests() if test.feature not in known] == []
 
 
+@pytest.mark.feature("dev.table")
 def test_no_row_vanishes_or_stands_there_twice() -> None:
     """Each id that was ever promised stands in the table once; a new one is added to ids.txt."""
     ids = [row.id for row in rows(TABLE.read_text(encoding="utf-8"))]

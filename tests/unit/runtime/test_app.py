@@ -122,7 +122,7 @@ def test_a_dead_watch_is_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(watches.DEAD_SECONDS)
         assert (health.alive().good, health.alive().text) == (False, "no answer to the watch of imagepulls, sessions")
         for kind in ("imagepulls", "sessions"):
-            health.watches.answered(kind)
+            health.watches.answered(kind, 200)
         assert health.alive().good
 
     run(story())
@@ -141,6 +141,10 @@ async def test_ready_means_watching_and_a_daemon_that_is_away_only_degrades() ->
     noting = asyncio.create_task(app._note_ready(ready, health))
     ready.set()
     await noting
+    health.watches.expect(["imagepulls", "sessions"])
+    health.watches.answered("imagepulls", 200)
+    assert (health.ready().good, health.ready().text) == (False, "waiting for the API server to list sessions")
+    health.watches.answered("sessions", 200)
     for name in mine.engines:
         await mine._look(name)
     assert (health.ready().good, health.ready().text) == (True, "degraded: daemon old does not answer")

@@ -11,7 +11,7 @@ from imageops.cluster import status_writer
 from tests.support.builders import DIGEST, promote_step, pull_step
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, remote
-from tests.support.scripted_api import api_error
+from tests.support.scripted_api import api_error, unreachable
 from tests.support.virtual_time import monotonic
 
 REF = "registry.example/app:1"
@@ -112,6 +112,67 @@ def test_a_name_that_somebody_else_holds_is_not_adopted() -> None:
         assert len(operations) == 2
 
     play(story, bench(**{"registry.example/a:1": DIGEST}))
+
+
+@pytest.mark.feature("session.refused")
+def test_what_is_refused_for_now_is_tried_again_without_a_word() -> None:
+    """Ever less often, by the same name; the status is written when there is news, which a restart is not."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+    said = 'imagepulls.imageops.dev "a" is forbidden: exceeded quota: q'
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.closed[pulls] = api_error(403, "Forbidden", message=said)
+        mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
+        await settle(200.0)
+        tried = [request for request in mine.api.of("POST") if request.path == pulls]
+        assert [round(request.at - tried[0].at) for request in tried] == [0, 5, 15, 35, 75, 135, 195]
+        assert mine.status(SESSION, "release")["conditions"][0]["reason"] == "FailedCreate"
+        written = len(mine.api.of("PATCH"))
+        await mine.restart()
+        await settle(200.0)
+        assert len(mine.api.of("PATCH")) == written
+        assert len([request for request in mine.api.of("POST") if "/events" in request.path]) == 1
+        mine.api.closed.clear()
+        await settle(61.0)
+        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
+
+    play(story, bench(**{"registry.example/a:1": DIGEST}))
+
+
+@pytest.mark.feature("session.refused")
+def test_no_answer_is_no_refusal() -> None:
+    """Nothing is said of an API server that is away, as nobody could read it."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.closed[pulls] = unreachable()
+        mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
+        await settle(20.0)
+        assert mine.status(SESSION, "release")["conditions"][0]["reason"] == "Running"
+        mine.api.closed.clear()
+        await settle(6.0)
+        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
+
+    play(story, bench(**{"registry.example/a:1": DIGEST}))
+
+
+@pytest.mark.feature("session.refused")
+def test_what_is_refused_for_good_is_not_tried_again() -> None:
+    """Before a person asks for it; nothing of it is kept in memory."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.closed[pulls] = api_error(422, "Invalid", caused=True, message="denied")
+        mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
+        await settle(200.0)
+        status = mine.status(SESSION, "release")
+        assert (status["phase"], status["steps"][0]["reason"]) == ("Failed", "AdmissionDenied")
+        await mine.restart()
+        await settle(200.0)
+        assert len([request for request in mine.api.of("POST") if request.path == pulls]) == 1
+        assert [entry.refused for entry in mine.store] == [{}]
+
+    play(story, bench())
 
 
 def test_an_operation_waits_for_its_session_and_joins_it() -> None:

@@ -28,12 +28,12 @@ def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next(monkeyp
         assert answers.dead() == []
         answers.expect(["imagepulls", "sessions"])
         await asyncio.sleep(DEAD_SECONDS - 1)
-        answers.answered("sessions")
-        answers.answered("version")
+        answers.answered("sessions", None)
+        answers.answered("version", None)
         assert answers.dead() == []
         await asyncio.sleep(1)
         assert answers.dead() == ["imagepulls"]
-        answers.answered("imagepulls")
+        answers.answered("imagepulls", None)
         assert answers.dead() == []
         await asyncio.sleep(DEAD_SECONDS)
         assert answers.dead() == ["imagepulls", "sessions"]
@@ -43,11 +43,27 @@ def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next(monkeyp
     run(story())
 
 
+def test_a_watch_has_begun_with_the_first_answer_that_is_no_refusal() -> None:
+    """Each kind for itself, and anew when the kinds are expected anew."""
+    answers = WatchAnswers()
+    answers.expect(["imagepulls", "sessions"])
+    for refusal in (None, 403, 500):
+        answers.answered("imagepulls", refusal)
+        assert answers.awaited() == ["imagepulls", "sessions"]
+    answers.answered("imagepulls", 200)
+    assert answers.awaited() == ["sessions"]
+    answers.answered("sessions", 200)
+    answers.answered("sessions", None)
+    assert answers.awaited() == []
+    answers.expect(["imagepulls"])
+    assert answers.awaited() == ["imagepulls"]
+
+
 @pytest.mark.feature("health.liveness")
 async def test_an_answer_is_headers_or_a_refusal_and_silence_is_none() -> None:
     """Whatever its status says, and before the stream of a watch says anything."""
     silent = asyncio.Event()
-    heard: list[str] = []
+    heard: list[tuple[str, int | None]] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path == "/silent":
@@ -65,16 +81,18 @@ async def test_an_answer_is_headers_or_a_refusal_and_silence_is_none() -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession(trace_configs=[watches.trace(heard.append)]) as session:
+    async with aiohttp.ClientSession(
+        trace_configs=[watches.trace(lambda kind, status: heard.append((kind, status)))]
+    ) as session:
         async with session.get(f"{base}/apis/refused?watch=true"):
-            assert heard == ["refused"]
+            assert heard == [("refused", 403)]
         async with session.get(f"{base}/stream"):
-            assert heard == ["refused", "stream"]
+            assert heard == [("refused", 403), ("stream", 200)]
         with pytest.raises(TimeoutError):
             await session.get(f"{base}/silent", timeout=aiohttp.ClientTimeout(total=0.05))
-        assert heard == ["refused", "stream"]
+        assert heard == [("refused", 403), ("stream", 200)]
         silent.set()
         await runner.cleanup()
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get(f"{base}/nobody")
-    assert heard == ["refused", "stream", "nobody"]
+    assert heard == [("refused", 403), ("stream", 200), ("nobody", None)]

@@ -1,0 +1,52 @@
+"""Say what a Session demands of its operations, and what one of them may take from the others."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from imageops.api.quantity import parse_quantity
+from imageops.api.session import SessionLimits, SessionSpec
+from imageops.core import members as summary
+from imageops.core.members import Member
+from imageops.core.operation import Parent
+from imageops.core.run import finished
+from imageops.core.session import Session, naming_of, stop_reason, unused
+from imageops.core.steps import names_of
+
+
+def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
+    """Say what a Session demands of one of its operations; a deadline that has passed cancels them.
+
+    Args:
+        session: The Session; its members are looked at only where it has limits.
+        owned: The name of the operation, if it is one of the Session's own; None if it joined.
+        now: The present.
+
+    """
+    spec, status = session.spec, session.status
+    if spec is None:
+        return Parent()
+    return Parent(
+        cancel=stop_reason(spec, status, now=now) is not None,
+        suspend=spec.suspend,
+        closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),
+        over_limit=spec.limits is not None and _over_limit(spec.limits, _ended_in_run(session, spec)),
+        remove_image=owned is not None and owned in unused(session, status, spec),
+    )
+
+
+def assumed(members: Iterable[Member]) -> frozenset[str]:
+    """Return the references that the finished operations of a dry run would have made."""
+    return frozenset(one.status.reference for one in members if one.finished and one.status.reference is not None)
+
+
+def _ended_in_run(session: Session, spec: SessionSpec) -> list[Member]:
+    """Return the operations that have finished; those of a former run's steps may still be on their way out."""
+    rows = {row.name: row for row in session.status.steps}
+    own = names_of(spec, naming_of(session, session.status), rows)
+    return [one for one in session.members if one.finished and (not one.owned or (one.kind, one.name) in own)]
+
+
+def _over_limit(limits: SessionLimits, ended: Sequence[Member]) -> bool:
+    if limits.operations is not None and len(ended) >= limits.operations:
+        return True
+    return limits.transfer_size is not None and summary.transferred(ended) >= parse_quantity(limits.transfer_size)

@@ -1,0 +1,87 @@
+"""Make the operations of Sessions, and remember what the API server said to those that it refused."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION_LABEL, Kind
+from imageops.cluster.api_server import ApiError, ApiServer
+from imageops.cluster.objects import ObjectKey, collection
+from imageops.core.creation import Refused
+from imageops.core.effects import CreateChild, DeleteChild
+from imageops.runtime.objects import Entry
+
+logger = logging.getLogger("imageops.runtime")
+
+OPERATION_KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG)}
+
+
+async def create_child(api: ApiServer, session: Entry, child: CreateChild, *, now: datetime) -> dict[str, Any] | None:
+    """Create an operation, or find the one that was created before; return it as stored.
+
+    Returns:
+        None if there is none: the entry of the Session then tells that somebody else has its name, or that the API
+        server refused it.
+
+    Raises:
+        ApiError: If no answer came, or the request may not be sent any more.
+
+    """
+    path = collection(OPERATION_KINDS[child.kind], session.key.namespace)
+    try:
+        stored = await api.create(path, _body(session.key, child))
+    except ApiError as error:
+        if not error.code:
+            raise
+        if not error.already_exists:
+            _note(session, child, error, now)
+            return None
+        stored = await api.get(f"{path}/{child.name}")
+        if session.key.uid not in {owner.get("uid") for owner in stored["metadata"].get("ownerReferences") or ()}:
+            session.foreign.add(child.name)
+            return None
+    session.refused.pop(child.name, None)
+    return stored
+
+
+async def delete_child(api: ApiServer, session: Entry, child: DeleteChild) -> None:
+    """Delete an operation, if it is still the one that is meant.
+
+    Raises:
+        ApiError: If the deletion is refused, or no answer came.
+
+    """
+    path = collection(OPERATION_KINDS[child.kind], session.key.namespace)
+    await api.delete(f"{path}/{child.name}", uid=child.uid)
+
+
+def _note(session: Entry, child: CreateChild, error: ApiError, now: datetime) -> None:
+    """Keep a refusal for the next decision about the Session."""
+    before = session.refused.get(child.name)
+    if before is None:
+        logger.warning("the API server refused %s %s of %s: %s", child.kind, child.name, session.key, error)
+    session.refused[child.name] = Refused(
+        code=error.code,
+        message=error.message,
+        at=now,
+        times=before.times + 1 if before is not None else 1,
+        retry_after=error.retry_after or 0.0,
+    )
+
+
+def _body(owner: ObjectKey, child: CreateChild) -> dict[str, Any]:
+    reference = {
+        "apiVersion": owner.api_version,
+        "kind": owner.kind.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "apiVersion": owner.api_version,
+        "kind": child.kind,
+        "metadata": {"name": child.name, "labels": {SESSION_LABEL: owner.name}, "ownerReferences": [reference]},
+        "spec": child.spec,
+    }
