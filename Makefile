@@ -62,15 +62,17 @@ integration: init ## Run the integration tests on real parts; brings the cluster
 e2e: $(if $(CLUSTER),,init) ## Try the chart on a node of this machine's own (TESTS=… runs a part), or on CLUSTER=kind, or CLUSTER=kubeconfig
 	$(or $(E2E_$(CLUSTER)),$(error CLUSTER is kind or kubeconfig))
 
-test: init ## Run all tests and report their coverage; integration tests leave a machine half idle, so others run beside them
+test: init ## Run all tests and report their coverage; those that take no times run beside the integration tests
 	$(BIN)/coverage erase
-	@mkdir -p .dev
+	@mkdir -p .dev/beside
+	@echo "the other tests run beside those of the integration; .dev/beside/log has what they say, which is shown at the end"
 	{ nice -n 19 $(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz && \
 	  nice -n 19 $(BIN)/python -m devcluster build --clients && \
-	  nice -n 19 $(BIN)/python -m e2e $(BIN)/pytest tests/e2e; } >.dev/beside.log 2>&1 & beside=$$!; \
-	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration && \
-	$(BIN)/python -m devcluster during $(BIN)/pytest tests/faults; status=$$?; \
-	tail --lines=+1 --follow --pid=$$beside .dev/beside.log; wait $$beside && exit $$status
+	  nice -n 19 $(BIN)/python -m e2e $(BIN)/pytest tests/e2e && \
+	  IMAGEOPS_CLUSTER=$(CURDIR)/.dev/beside nice -n 19 $(BIN)/python -m devcluster during $(BIN)/pytest tests/faults; \
+	} >.dev/beside/log 2>&1 & beside=$$!; \
+	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration; status=$$?; \
+	tail --lines=+1 --follow --pid=$$beside .dev/beside/log; wait $$beside && exit $$status
 	@$(MAKE) --no-print-directory coverage-report
 
 coverage-report: init ## Show what the last `make test` covered, the operator's own process included

@@ -26,9 +26,12 @@ class Layout:
     run: Path
 
     @classmethod
-    def of(cls, checkout: Path = CHECKOUT) -> Layout:
-        """Derive the layout of the checkout at this path."""
-        resolved = checkout.resolve()
+    def of(cls, checkout: Path | None = None) -> Layout:
+        """Derive the layout of the checkout at this path.
+
+        By default it is this one, or the folder that `IMAGEOPS_CLUSTER` names: for a second cluster of the same tree.
+        """
+        resolved = (checkout or Path(os.environ.get("IMAGEOPS_CLUSTER") or CHECKOUT)).resolve()
         mark = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:8]
         return cls(checkout=resolved, run=Path(f"/tmp/imageops-{mark}"))  # noqa: S108 - short, and made with mode 0700
 

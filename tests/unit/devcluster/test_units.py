@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.layout import Layout, cache_folder
+from devcluster.layout import CHECKOUT, Layout, cache_folder
 from devcluster.units import Named, units
 
 
@@ -52,6 +52,17 @@ def test_two_checkouts_have_folders_of_their_own_with_short_names(tmp_path: Path
     deep, other = Layout.of(tmp_path / ("deep" * 50)), Layout.of(tmp_path / "other")
     assert deep.run != other.run
     assert len(f"{deep.run}/graphdriver-c.sock") < 60
+
+
+def test_a_second_cluster_of_a_checkout_lies_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever names a checkout gets that one's all the same."""
+    monkeypatch.delenv("IMAGEOPS_CLUSTER", raising=False)
+    first = Layout.of()
+    monkeypatch.setenv("IMAGEOPS_CLUSTER", str(tmp_path))
+    assert Layout.of() == Layout.of(tmp_path) != first
+    assert Layout.of(CHECKOUT) == first
 
 
 @pytest.mark.parametrize(
