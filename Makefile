@@ -68,7 +68,7 @@ test: init ## Run all tests and report their coverage; those that take no times 
 	@echo "the other tests run beside those of the integration; .dev/beside/log has what they say, which is shown at the end"
 	{ nice -n 19 $(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz && \
 	  nice -n 19 $(BIN)/python -m devcluster build --clients && \
-	  nice -n 19 $(BIN)/python -m e2e $(BIN)/pytest tests/e2e && \
+	  nice -n 19 $(E2E_) && \
 	  IMAGEOPS_CLUSTER=$(CURDIR)/.dev/beside nice -n 19 $(BIN)/python -m devcluster during $(BIN)/pytest tests/faults; \
 	} >.dev/beside/log 2>&1 & beside=$$!; \
 	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration; status=$$?; \

@@ -108,7 +108,7 @@ def push_image(  # noqa: PLR0913 - all but three have a default
     `layers` are sizes in bytes of the files in the layers, one per layer. Another platform or `seed` gives other bytes.
     With several platforms or attestations the tag names an index. Raises `requests.HTTPError` if the registry refuses.
     """
-    with _Repository(registry, repository, credentials) as target:
+    with Repository(registry, repository, credentials) as target:
         images = [_push_platform(target, platform, layers, seed) for platform in platforms]
         notes = [_push_attestation(target, image) for image in images] if attestations else []
         manifests = (*images, *notes)
@@ -140,10 +140,10 @@ def manifest_digest(
     return _digest(response.content)
 
 
-class _Repository:
-    """Push blobs and manifests into one repository."""
+class Repository:
+    """Push blobs and manifests into one repository; a context manager. All raise `requests.HTTPError` on a refusal."""
 
-    def __init__(self, registry: str, repository: str, credentials: Credentials | None) -> None:
+    def __init__(self, registry: str, repository: str, credentials: Credentials | None = None) -> None:
         self._base = f"http://{registry}/v2/{repository}"
         self._session = _session(credentials)
         self._manifests: dict[str, bytes] = {}
@@ -155,17 +155,20 @@ class _Repository:
         self._session.close()
 
     def put_blob(self, content: bytes) -> str:
+        """Push a blob, and return its digest."""
         digest = _digest(content)
         self._finish(self._send(iter((content,))), digest)
         return digest
 
     def put_layer(self, layer: _Layer) -> PushedLayer:
+        """Push a layer while it is made."""
         location = self._send(layer.pieces())
         pushed = layer.pushed()
         self._finish(location, pushed.digest)
         return pushed
 
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> str:
+        """Push a manifest under a tag or its digest, and return the digest."""
         self._call("PUT", f"{self._base}/manifests/{reference}", data=content, headers={"Content-Type": media_type})
         digest = _digest(content)
         self._manifests[digest] = content
@@ -230,7 +233,7 @@ class _Layer:
             yield piece
 
 
-def _push_platform(target: _Repository, platform: str, sizes: Sequence[int], seed: int) -> PushedManifest:
+def _push_platform(target: Repository, platform: str, sizes: Sequence[int], seed: int) -> PushedManifest:
     layers = tuple(
         target.put_layer(_Layer(f"layer-{number}.bin", size, f"{seed}/{platform}/{number}"))
         for number, size in enumerate(sizes)
@@ -248,7 +251,7 @@ def _push_platform(target: _Repository, platform: str, sizes: Sequence[int], see
     return _push_manifest(target, platform, config, entries, layers)
 
 
-def _push_attestation(target: _Repository, image: PushedManifest) -> PushedManifest:
+def _push_attestation(target: Repository, image: PushedManifest) -> PushedManifest:
     subject = {"name": "image", "digest": {"sha256": image.digest.removeprefix("sha256:")}}
     statement = _document(
         {
@@ -268,7 +271,7 @@ def _push_attestation(target: _Repository, image: PushedManifest) -> PushedManif
 
 
 def _push_manifest(
-    target: _Repository,
+    target: Repository,
     platform: str,
     config: bytes,
     entries: list[dict[str, Any]],

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from devcluster.env import Environment
 from imageops.api.status import OperationStatus
 from tests.integration.conftest import MakeImage
+from tests.support.pages import ROOT, Page
 
 pytestmark = pytest.mark.integration
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "own-tool.md"
+GUIDE = Page(ROOT / "docs" / "how-to" / "own-tool.md")
 
 
 def platforms_of_the_guide() -> Callable[[str, str], Awaitable[OperationStatus]]:
     """Return the function that the guide shows, as it stands there."""
-    code = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert code is not None
+    [code] = GUIDE.blocks("python")
     names: dict[str, Callable[[str, str], Awaitable[OperationStatus]]] = {}
-    exec(compile(code.group(1), str(GUIDE), "exec"), names)  # noqa: S102 - the guide's own code
+    exec(compile(code, GUIDE.name, "exec"), names)  # noqa: S102 - the guide's own code
     return names["platforms"]
 
 

@@ -21,10 +21,10 @@ from typing import Any
 import requests
 
 from devcluster.pipeline_parts import KUSTOMIZE_CONTROLLER, KUSTOMIZE_CONTROLLER_VERSION
+from devcluster.ports import free_ports
 from tests.support.admission import ApiServer
 from tests.support.clients import Client, program
 from tests.support.go_modules import module_folder
-from tests.support.operator_process import free_port
 
 Body = dict[str, Any]
 
@@ -182,7 +182,7 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @contextmanager
 def _controller(kubectl: Client, folder: Path) -> Iterator[None]:
-    health, metrics = free_port(), free_port()
+    health, metrics = free_ports(2)
     command = [
         str(program(KUSTOMIZE_CONTROLLER)),
         "--enable-leader-election=false",

@@ -6,19 +6,15 @@ The form is cosign's container signature (https://github.com/sigstore/cosign/blo
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
-from devcluster.images import PushedImage
+from devcluster.images import MANIFEST, PushedImage, Repository
 
 _SIGNATURE = "application/vnd.dev.cosign.simplesigning.v1+json"
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _SECONDS = 30
 
@@ -59,29 +55,18 @@ def sign_image(image: PushedImage, key: SigningKey) -> None:
             "optional": None,
         }
     )
-    base = f"http://{image.registry}/v2/{image.repository}"
-    rootfs = {"type": "layers", "diff_ids": [_digest(payload)]}
-    config = _document({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
-    with requests.Session() as session:
-        session.trust_env = False
-        for content in (payload, config):
-            opened = session.post(f"{base}/blobs/uploads/", timeout=_SECONDS)
-            location = opened.headers["Location"]
-            finish = {"digest": _digest(content)}
-            session.put(location, params=finish, data=content, timeout=_SECONDS).raise_for_status()
+    with Repository(image.registry, image.repository) as target:
+        signed = target.put_blob(payload)
+        rootfs = {"type": "layers", "diff_ids": [signed]}
+        config = _document({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
         annotations = {"dev.cosignproject.cosign/signature": key.sign(payload)}
         manifest = {
             "schemaVersion": 2,
-            "mediaType": _MANIFEST,
-            "config": {"mediaType": _CONFIG, "digest": _digest(config), "size": len(config)},
-            "layers": [
-                {"mediaType": _SIGNATURE, "digest": _digest(payload), "size": len(payload), "annotations": annotations}
-            ],
+            "mediaType": MANIFEST,
+            "config": {"mediaType": _CONFIG, "digest": target.put_blob(config), "size": len(config)},
+            "layers": [{"mediaType": _SIGNATURE, "digest": signed, "size": len(payload), "annotations": annotations}],
         }
-        tag = f"{image.digest.replace(':', '-')}.sig"
-        headers = {"Content-Type": _MANIFEST}
-        url = f"{base}/manifests/{tag}"
-        session.put(url, data=_document(manifest), headers=headers, timeout=_SECONDS).raise_for_status()
+        target.put_manifest(f"{image.digest.replace(':', '-')}.sig", _document(manifest), MANIFEST)
 
 
 def _openssl(*words: str, content: bytes = b"") -> bytes:
@@ -90,7 +75,3 @@ def _openssl(*words: str, content: bytes = b"") -> bytes:
 
 def _document(content: dict[str, Any]) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode()
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"

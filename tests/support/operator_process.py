@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,10 @@ from typing import IO
 
 import requests
 
+from devcluster.ports import free_ports
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(slots=True)
@@ -34,7 +28,7 @@ class OperatorProcess:
     daemons: str
     log: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
     command: Sequence[str] = ("-m", "imageops", "operator")
     """What Python is told to run."""
     _process: subprocess.Popen[bytes] | None = None

@@ -15,11 +15,10 @@ import pytest
 import yaml
 
 from imageops.runtime.settings import LeaseSettings, Settings
+from tests.support.pages import ROOT, pages
 
-ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "operator" / "imageops"
 HALF_DONE = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b|NotImplemented(?:Error)?\b")
-PYTHON_OF_A_PAGE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def modules() -> list[ast.Module]:
@@ -29,9 +28,8 @@ def modules() -> list[ast.Module]:
 
 def shown_to_others() -> Iterator[ast.Module]:
     """Parse the code of the documentation: what is for those who write tools is used there."""
-    for page in (ROOT / "docs").rglob("*.md"):
-        for block in PYTHON_OF_A_PAGE.findall(page.read_text(encoding="utf-8")):
-            yield ast.parse(block)
+    for page in pages():
+        yield from map(ast.parse, page.blocks("python"))
 
 
 def uses(*everything: ast.Module) -> set[str]:
