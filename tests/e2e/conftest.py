@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from e2e.environment import Environment
 from imageops.api.kinds import IMAGE_PULL
 from tests.support.admission import ApiServer
 from tests.support.clients import Client, MakeClient, program
+from tests.support.installation import Installation
 from tests.support.objects import Body, Objects
 from tests.support.registry_tags import tagged
 
@@ -105,6 +106,15 @@ def names(gate: RegistryGate, image: PushedImage, count: int, *, first: int = 0)
 def has_moved_bytes(body: Body) -> bool:
     """Tell whether a transfer is in its middle."""
     return bool(((body.get("status") or {}).get("progress") or {}).get("bytesDone"))
+
+
+@contextmanager
+def installed(installation: Installation, team: Objects) -> Iterator[Installation]:
+    """Have a release of the chart, which the team may use, for as long as the block runs."""
+    installation.install()
+    wait_until_may_use(team)
+    yield installation
+    installation.uninstall()
 
 
 def may_use(team: Objects) -> bool:

@@ -20,6 +20,7 @@ from tests.e2e.conftest import (
     MakeGate,
     MakeImage,
     has_moved_bytes,
+    installed,
     may_use,
     names,
     through,
@@ -59,11 +60,8 @@ def installation(
     make_namespace(api, NAMESPACE)
     make_volume(api, Path(node.volumes) / CLAIM, CLAIM)
     values = merged_values(node, engine_values(node), smoke_values(node, make_image()))
-    installation = Installation(node, api, make_helm(NAMESPACE), values=values)
-    installation.install()
-    wait_until_may_use(team)
-    yield installation
-    installation.uninstall()
+    with installed(Installation(node, api, make_helm(NAMESPACE), values=values), team) as installation:
+        yield installation
 
 
 def layers_of(gate: RegistryGate) -> int:
@@ -135,9 +133,7 @@ def test_a_pull_goes_on_when_its_pod_was_deleted_in_the_middle(
     gate.stall(path=".*/blobs/.*", after_bytes=4_000_000)
     team.create(IMAGE_PULL, "interrupted", {"image": through(gate, image)})
     team.wait(IMAGE_PULL, "interrupted", has_moved_bytes, seconds=SECONDS)
-    [pod] = installation.pods()
-    installation.delete_pod(pod["metadata"]["name"])
-    installation.wait_ready(replaced=pod["metadata"]["uid"])
+    installation.replace_pod()
     gate.release()
     body = team.wait_finished(IMAGE_PULL, "interrupted", seconds=SECONDS)
     assert reason(body) == "Pulled", body["status"]
@@ -163,9 +159,7 @@ def test_a_half_done_session_goes_on_with_the_images_of_the_volume(
     target.wait(lambda requests: any("/blobs/" in request.path for request in requests), seconds=SECONDS)
     team.wait(SESSION, "half-done", step_is("put", "Running"), seconds=SECONDS)
     pulled = layers_of(source)
-    [pod] = installation.pods()
-    installation.delete_pod(pod["metadata"]["name"])
-    installation.wait_ready(replaced=pod["metadata"]["uid"])
+    installation.replace_pod()
     target.release()
     body = team.wait_finished(SESSION, "half-done", seconds=SECONDS)
     assert reason(body) == "Completed", body["status"]

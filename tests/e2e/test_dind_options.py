@@ -17,7 +17,7 @@ from devcluster.probes import Probe
 from devcluster.services import Service
 from e2e.environment import Environment
 from imageops.api.kinds import IMAGE_PULL
-from tests.e2e.conftest import SECONDS, wait_until_may_use
+from tests.e2e.conftest import SECONDS, installed
 from tests.support.admission import ApiServer
 from tests.support.certificates import TlsFiles, make_tls_files
 from tests.support.clients import Client, program
@@ -82,11 +82,8 @@ def installation(
         "persistence": {"enabled": False},
     }
     values = merged_values(node, engine_values(node), {"daemon": {"dind": options}})
-    installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
-    installation.install()
-    wait_until_may_use(team)
-    yield installation
-    installation.uninstall()
+    with installed(Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values), team) as installation:
+        yield installation
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from devcluster.images import manifest_digest
 from e2e.environment import Environment
 from imageops.api.kinds import IMAGE_PULL, SESSION
-from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, through, wait_until_may_use
+from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, installed, through
 from tests.support.admission import ApiServer
 from tests.support.clients import Client
 from tests.support.engines import PrivateEngine, private_engine
@@ -46,11 +46,8 @@ def installation(
     socket = engine.address.removeprefix("unix://")
     mode = {"daemon": {"mode": "hostPath", "hostPath": {"socket": socket, "gid": GROUP}}}
     values = merged_values(node, mode, smoke_values(node, make_image()))
-    installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
-    installation.install()
-    wait_until_may_use(team)
-    yield installation
-    installation.uninstall()
+    with installed(Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values), team) as installation:
+        yield installation
 
 
 @pytest.mark.feature("chart.modes")

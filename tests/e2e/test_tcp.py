@@ -12,7 +12,7 @@ from devcluster.images import manifest_digest
 from devcluster.ports import free_ports
 from e2e.environment import Environment
 from imageops.api.kinds import IMAGE_PULL, SESSION
-from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, through, wait_until_may_use
+from tests.e2e.conftest import SECONDS, MakeGate, MakeImage, has_moved_bytes, installed, through
 from tests.support.admission import ApiServer
 from tests.support.certificates import TlsFiles, make_tls_files
 from tests.support.chart import Values
@@ -63,11 +63,8 @@ def installation(
     make_secret(api, files)
     mode = {"daemon": {"mode": "tcp", "tcp": {"daemons": [entry]}}}
     values = merged_values(node, mode, smoke_values(node, make_image()))
-    installation = Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values)
-    installation.install()
-    wait_until_may_use(team)
-    yield installation
-    installation.uninstall()
+    with installed(Installation(node, api, make_helm(NAMESPACE), NAMESPACE, values), team) as installation:
+        yield installation
 
 
 @pytest.mark.feature("chart.modes", "image.hardened")

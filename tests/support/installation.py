@@ -107,6 +107,12 @@ class Installation:
         answer = self.api.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}")
         assert answer.status in {200, 202}, answer.message
 
+    def replace_pod(self) -> None:
+        """Delete the only pod, and wait until another one is ready."""
+        [pod] = self.pods()
+        self.delete_pod(pod["metadata"]["name"])
+        self.wait_ready(replaced=pod["metadata"]["uid"])
+
     def wait_ready(self, replaced: str = "") -> Body:
         """Return the pod when it is ready, and is another one than `replaced`, a uid."""
         [pod] = self.wait_pods(
