@@ -8,7 +8,7 @@ import logging
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -86,20 +86,33 @@ class _NoNetwork:
     watch: Stopwatch
     encoded: float = 0.0
     """What the watch showed when the last request arrived."""
+    before_answer: Callable[[], Awaitable[None]] | None = None
+    """What happens between the next write and its answer."""
 
     async def request(self, _method: str, _url: str, *, data: bytes, **_: object) -> _Answer:
         """Apply a JSON patch of the status."""
         self.encoded = self.watch.stop()
         metadata = self.stored["metadata"]
-        status = next(each["value"] for each in json.loads(data) if each["path"] == "/status")
+        *_, change = json.loads(data)
+        changed = {"progress": change["value"]} if change["path"] == "/status/progress" else change["value"]
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
-        self.stored = {**self.stored, "metadata": metadata, "status": status}
+        self.stored = {**self.stored, "metadata": metadata, "status": {**self.stored["status"], **changed}}
         answer = _Answer(json.dumps(self.stored).encode())
+        if self.before_answer is not None:
+            await self.before_answer()
         self.watch.start()
         return answer
 
     async def close(self) -> None:
         """Close nothing."""
+
+
+@dataclass(slots=True)
+class _Answered:
+    """Notes when the answer to a write has been taken in."""
+
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+    microseconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -113,6 +126,18 @@ class _Clock:
         return datetime.now(UTC) + self.ahead
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The microseconds that one written update took."""
+
+    patch: float
+    """Since the watch was started, until the patch was encoded."""
+    answer: float
+    """To decode and take in what the API server stored."""
+    echo: float
+    """To take in the watch event of the write."""
+
+
 @dataclass(slots=True)
 class OfflineOperator:
     """The operator's parts around one object."""
@@ -124,6 +149,8 @@ class OfflineOperator:
     entry: Entry
     attempt: RunningAttempt
     _process: Callable[[Any], Any]
+    _answered: _Answered
+    _echo: float = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -151,7 +178,7 @@ class OfflineOperator:
 
     @classmethod
     async def _with(cls, engine: DockerEngine) -> Self:
-        watch, store, clock = Stopwatch(), ObjectStore(), _Clock()
+        watch, store, clock, answered = Stopwatch(), ObjectStore(), _Clock(), _Answered()
         network = _NoNetwork(_object(), watch)
         session: Any = network
         api = ApiServer(session, client.Configuration(), {})
@@ -169,6 +196,8 @@ class OfflineOperator:
 
         def stored(key: ObjectKey, status: Any, body: Mapping[str, Any]) -> None:
             controller.written(key, status, body)
+            answered.microseconds = watch.stop()
+            answered.event.set()
 
         writer = StatusWriter(api, written=stored, counted=watcher.wrote)
         controller = Controller(
@@ -187,34 +216,32 @@ class OfflineOperator:
         while entry.attempt is None or entry.attempt.view(clock()).queued:  # noqa: ASYNC110 - nobody signals its start
             await asyncio.sleep(0)
         clock.ahead = timedelta(minutes=1)
-        return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(observe))
+        return cls(watch, network, writer, controller, entry, entry.attempt, _kopf(controller), answered)
 
-    async def write(self) -> tuple[float, float]:
-        """Do what the object's timer does, and return when the status is written and the answer taken in.
+    async def write(self, *, echo_first: bool) -> Update:
+        """Do what the object's timer does; return when the status is written and both answer and echo are taken in.
 
-        Returns:
-            The microseconds since the watch was started until the patch was encoded, and those the answer took.
+        The watch has been started before.
         """
+        self._answered.event.clear()
+        self.network.before_answer = self._observe_echo if echo_first else None
         self.controller.wake(self.entry)
-        if self.entry.worker is not None:
-            await self.entry.worker
-        reporter = self.writer._lanes[_UID].reporter
-        if reporter is not None:
-            await reporter
-        return self.network.encoded, self.watch.stop()
+        await self._answered.event.wait()
+        if not echo_first:
+            await self._observe_echo()
+        return Update(self.network.encoded, self._answered.microseconds, self._echo)
 
-    def echo(self) -> bytes:
-        """Return the line that the API server's watch then sends."""
-        return json.dumps({"type": "MODIFIED", "object": self.network.stored}).encode()
-
-    async def observe(self, line: bytes) -> None:
-        """Take a line of the watch in, as kopf does."""
+    async def _observe_echo(self) -> None:
+        """Take in the line that the API server's watch sends after a write, as kopf does."""
+        line = json.dumps({"type": "MODIFIED", "object": self.network.stored}).encode()
+        self.watch.start()
         await self._process(json.loads(line))
+        self._echo = self.watch.stop()
 
 
-def _kopf(observe: Callable[[Kind, str | None, Mapping[str, Any]], None]) -> Callable[[Any], Any]:
+def _kopf(controller: Controller) -> Callable[[Any], Any]:
     """Return kopf's processing of one event, with the operator's handlers and settings."""
-    registry, settings = handlers.registry(observe), handlers.settings()
+    registry, settings = handlers.registry(controller), handlers.settings()
     memo: Any = kopf.Memo()
     indexers, memories, events = OperatorIndexers(), ResourceMemories(), asyncio.Queue[Any]()
     resource = Resource(GROUP, VERSION, IMAGE_PULL.plural, kind=IMAGE_PULL.kind, namespaced=True)

@@ -93,7 +93,7 @@ def writes_to_its_own_object(record: Record, _: Clean) -> Iterator[str]:
     """Each status goes to the object it was decided for, and to no successor of the same name."""
     for call in record.calls:
         for what in ("uid", "resourceVersion"):
-            if call.written_status is not None and not _tests(call, f"/metadata/{what}"):
+            if call.writes_status and not _tests(call, f"/metadata/{what}"):
                 yield f"{call.label} does not test the {what}"
     for state in record.states:
         spec, reference = state.body.get("spec") or {}, state.status.get("reference")

@@ -80,11 +80,15 @@ class Call:
         return self.place != "api" and _STARTS_TRANSFER.match(self.label) is not None
 
     @property
+    def writes_status(self) -> bool:
+        """Whether it writes a status, or a part of one."""
+        return self.label.startswith("PATCH ") and self.label.endswith("/status")
+
+    @property
     def written_status(self) -> Body | None:
-        """The status that this request writes, if it writes one."""
-        if not self.label.startswith("PATCH ") or not self.label.endswith("/status"):
-            return None
-        return next((step["value"] for step in self.body or () if step.get("path") == "/status"), None)
+        """The status that this request writes, if it writes a whole one."""
+        steps = self.body or () if self.writes_status else ()
+        return next((step["value"] for step in steps if step.get("path") == "/status"), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,12 +12,11 @@ import pytest_asyncio
 
 from devcluster import parts
 from devcluster.env import Environment
-from imageops.api.base import StatusModel
 from imageops.api.kinds import IMAGE_PULL, IMAGE_TAG, SESSION, SESSION_LABEL, Kind
-from imageops.api.status import OperationStatus
+from imageops.api.status import OperationStatus, Progress
 from imageops.cluster.api_server import ApiServer
 from imageops.cluster.objects import ObjectKey
-from imageops.cluster.status_writer import GoneError, StaleError, StatusWriter
+from imageops.cluster.status_writer import Basis, GoneError, StaleError, StatusWriter
 from imageops.runtime.objects import FINALIZER
 from tests.support.clients import Client, MakeClient, manifest
 from tests.support.objects import Body, Objects, finished
@@ -143,9 +143,10 @@ def key_of(kind: Kind, body: Body) -> ObjectKey:
     return ObjectKey(kind, metadata["namespace"], metadata["name"], metadata["uid"])
 
 
-async def reported(writer: StatusWriter, key: ObjectKey, status: StatusModel, version: str) -> None:
-    """Report a status decided on a version, and return when that has come to its end."""
-    writer.report(key, status, basis=lambda: version, stale=lambda: None)
+async def reported(writer: StatusWriter, key: ObjectKey, status: OperationStatus, version: str) -> None:
+    """Report progress on a version that is taken to hold a status; return when that has come to its end."""
+    moved = status.model_copy(update={"progress": Progress(percent=99)})
+    writer.report(key, moved, basis=partial(Basis, version, status), stale=lambda: None)
     reporter = writer._lanes[key.uid].reporter
     assert reporter is not None
     await reporter
@@ -164,12 +165,12 @@ async def test_a_status_for_a_deleted_object_is_not_written_onto_its_successor(
             former = stage.create(kind, "anew", Course.SUCCEEDS)
             stage.objects.delete(kind, "anew")
             with pytest.raises(GoneError):
-                await writer.commit(key_of(kind, former), OperationStatus(run=7), basis=lambda: "1")
+                await writer.commit(key_of(kind, former), OperationStatus(run=7), basis=lambda: Basis("1"))
             anew = stage.create(kind, "anew", Course.SUCCEEDS)
             for body in (former, anew):
                 version = body["metadata"]["resourceVersion"]
                 with pytest.raises(StaleError):
-                    await writer.commit(key_of(kind, former), OperationStatus(run=7), basis=lambda: version)  # noqa: B023
+                    await writer.commit(key_of(kind, former), OperationStatus(run=7), basis=partial(Basis, version))
                 await reported(writer, key_of(kind, former), OperationStatus(run=7), version)
             assert stage.objects.get(kind, "anew") == anew
     finally:
@@ -195,7 +196,7 @@ async def test_a_stale_status_is_not_written_over_a_newer(
             await writer.commit(
                 key_of(IMAGE_TAG, older),
                 OperationStatus.model_validate(older["status"]),
-                basis=lambda: older["metadata"]["resourceVersion"],
+                basis=lambda: Basis(older["metadata"]["resourceVersion"]),
             )
         status = OperationStatus.model_validate(older["status"])
         await reported(writer, key_of(IMAGE_TAG, older), status, older["metadata"]["resourceVersion"])

@@ -165,7 +165,7 @@ class OperatorBench:
 
     def _deliver(self, controller: Controller, event: str | None, body: Body) -> None:
         kind = next((one for one in KINDS.values() if one.kind == body.get("kind")), None)
-        if kind is not None and controller is self.controller:
+        if kind is not None and controller is self.controller and controller.is_news(event, body):
             controller.observe(kind, event, body)
 
 

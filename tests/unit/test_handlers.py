@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,24 @@ from imageops.runtime.app import WATCHED
 LINES_MAX = 150
 
 
+@dataclass
+class _Observer:
+    """Keeps what it is told and asked."""
+
+    news: list[bool] = field(default_factory=list)
+    asked: list[tuple[str | None, Any]] = field(default_factory=list)
+    seen: list[tuple[Kind, str | None, Any]] = field(default_factory=list)
+
+    def is_news(self, event_type: str | None, body: Any) -> bool:
+        """Answer as planned."""
+        self.asked.append((event_type, body))
+        return self.news.pop(0)
+
+    def observe(self, kind: Kind, event_type: str | None, body: Any) -> None:
+        """Keep it."""
+        self.seen.append((kind, event_type, body))
+
+
 @pytest.mark.feature("dev.layers")
 def test_the_module_is_thin() -> None:
     """It registers and delegates."""
@@ -25,7 +44,7 @@ def test_the_module_is_thin() -> None:
 @pytest.mark.feature("dev.layers")
 def test_the_registry_holds_one_event_handler_for_each_kind_and_nothing_else() -> None:
     """No change detection, daemon, timer, index or webhook of kopf."""
-    registry = handlers.registry(lambda *_: None)
+    registry = handlers.registry(_Observer())
     assert [type(handler).__name__ for handler in registry._watching.get_all_handlers()] == ["WatchingHandler"] * 4
     assert {handler.id for handler in registry._watching.get_all_handlers()} == {
         f"observe-{kind.plural}" for kind in WATCHED
@@ -61,7 +80,7 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     for kubeconfig, server in ((None, "https://service_account.test"), ("/kube", "https://kubeconfig.test")):
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
-            observe=lambda *_: None,
+            observer=_Observer(),
             answered=lambda _kind, _status: None,
             drain=drain,
             kubeconfig=kubeconfig,
@@ -104,12 +123,24 @@ async def test_a_session_tells_of_answers() -> None:
 
 async def test_an_event_is_handed_on_as_it_is() -> None:
     """Kind, type and object; the rest of what kopf knows is not used."""
-    seen: list[tuple[Kind, str | None, Any]] = []
-    registry = handlers.registry(lambda *given: seen.append(given))
-    observed: Any = next(one.fn for one in registry._watching.get_all_handlers() if one.id == "observe-imagepulls")
-    await observed(event={"type": "ADDED", "object": {"spec": {}}}, logger=None, patch={}, memo=None)
-    await observed(event={"type": None, "object": {"spec": {}}})
-    assert seen == [(IMAGE_PULL, "ADDED", {"spec": {}}), (IMAGE_PULL, None, {"spec": {}})]
+    observer = _Observer()
+    handler: Any = _handler(observer, "observe-imagepulls")
+    await handler.fn(event={"type": "ADDED", "object": {"spec": {}}}, logger=None, patch={}, memo=None)
+    await handler.fn(event={"type": None, "object": {"spec": {}}})
+    assert observer.seen == [(IMAGE_PULL, "ADDED", {"spec": {}}), (IMAGE_PULL, None, {"spec": {}})]
+
+
+def test_an_event_that_is_no_news_ends_at_the_filter() -> None:
+    """It is asked for every event."""
+    observer = _Observer(news=[True, False])
+    handler: Any = _handler(observer, "observe-imagepulls")
+    event = {"type": "MODIFIED", "object": {"spec": {}}}
+    assert [handler.when(event=event, logger=None, patch={}, memo=None) for _ in range(2)] == [True, False]
+    assert observer.asked == [("MODIFIED", {"spec": {}})] * 2
+
+
+def _handler(observer: _Observer, name: str) -> Any:
+    return next(one for one in handlers.registry(observer)._watching.get_all_handlers() if one.id == name)
 
 
 def test_kopf_keeps_nothing_on_objects_and_posts_nothing() -> None:

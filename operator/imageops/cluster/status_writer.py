@@ -1,7 +1,8 @@
-"""Write whole statuses, in order for each object, and never onto another object.
+"""Write statuses, in order for each object, and never onto another object.
 
 Every write is a JSON patch that tests the uid, so a status meant for a deleted object cannot land on its successor of
 the same name (a merge patch would), and the resourceVersion, so that none decided on an old view stands over a newer.
+It replaces the whole status, or its progress alone where the tested version is known to hold all the rest.
 Two verbs: `commit` is awaited and tries again until the API server answers; `report` is for progress: one write in
 flight an object, the newest wins, at most one in two seconds, all objects together within one budget.
 """
@@ -61,8 +62,17 @@ class _Budget:
         return max(0.0, -self.tokens / REPORTS_PER_SECOND)
 
 
-Basis = Callable[[], str | None]
-"""Gives the resourceVersion that a status was decided on, or None if the decision is void by now."""
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a status is decided on."""
+
+    resource_version: str
+    held: StatusModel | None = None
+    """The status that this version holds, if that is known to the last field."""
+
+
+GetBasis = Callable[[], Basis | None]
+"""Gives what a status was decided on, as it is now, or None if the decision is void by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class _Report:
     """A status that waits to be written."""
 
     status: StatusModel
-    basis: Basis
+    basis: GetBasis
     stale: Callable[[], None]
 
 
@@ -118,7 +128,7 @@ class StatusWriter:
         self._lanes: dict[str, _Lane] = {}
         self._budget = _Budget()
 
-    async def commit(self, key: ObjectKey, status: StatusModel, *, basis: Basis) -> None:
+    async def commit(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis) -> None:
         """Write a status that later steps depend on; return when it is stored.
 
         Args:
@@ -138,11 +148,11 @@ class StatusWriter:
         async with lane.lock:
             failures = 0
             while True:
-                resource_version = basis()
-                if resource_version is None:
+                now = basis()
+                if now is None:
                     raise StaleError(str(key))
                 try:
-                    await self._write(key, lane, status, resource_version)
+                    await self._write(key, lane, status, now)
                 except ApiError as error:
                     if not error.transient:
                         raise self._final(key, error) from error
@@ -152,7 +162,7 @@ class StatusWriter:
                 else:
                     return
 
-    def report(self, key: ObjectKey, status: StatusModel, *, basis: Basis, stale: Callable[[], None]) -> None:
+    def report(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis, stale: Callable[[], None]) -> None:
         """Write a status soon; a newer report takes its place, a commit drops it.
 
         Args:
@@ -177,6 +187,22 @@ class StatusWriter:
         """Tell whether a status that an object was found with may be one that was sent and not answered."""
         lane = self._lanes.get(uid)
         return lane is not None and any(to_wire(status) == wire for status in lane.unanswered)
+
+    def is_writing(self, uid: str, wire: Mapping[str, Any], *, held: Mapping[str, Any]) -> bool:
+        """Tell whether a status is that of a write on its way, whose answer will tell of it.
+
+        Args:
+            uid: The object.
+            wire: The status that it was found with.
+            held: The status that stood before.
+
+        """
+        lane = self._lanes.get(uid)
+        if lane is None or not lane.lock.locked() or not lane.unanswered:
+            return False
+        progress = vars(lane.unanswered[-1]).get("progress")
+        moved = progress is not None and wire == {**held, "progress": to_wire(progress)}  # spares the whole status
+        return moved or self.has_sent(uid, wire)
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
@@ -204,11 +230,11 @@ class StatusWriter:
                     await asyncio.sleep(pause)
                 async with lane.lock:
                     report, commits = lane.take(), lane.commits
-                    resource_version = report.basis() if report is not None else None
-                    if report is None or resource_version is None:
+                    basis = report.basis() if report is not None else None
+                    if report is None or basis is None:
                         continue
                     try:
-                        await self._write(key, lane, report.status, resource_version)
+                        await self._write(key, lane, report.status, basis)
                         failures = 0
                     except ApiError as error:
                         if error.transient:
@@ -226,11 +252,11 @@ class StatusWriter:
         if lane.at_rest and lane.reporter is None and not lane.lock.locked() and self._lanes.get(uid) is lane:
             del self._lanes[uid]
 
-    async def _write(self, key: ObjectKey, lane: _Lane, status: StatusModel, resource_version: str) -> None:
+    async def _write(self, key: ObjectKey, lane: _Lane, status: StatusModel, basis: Basis) -> None:
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": key.uid},
-            {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version},
-            {"op": "add", "path": "/status", "value": status},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": basis.resource_version},
+            _change(status, basis.held),
         ]
         lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
         try:
@@ -253,6 +279,14 @@ class StatusWriter:
         self._counted(key, "refused")
         logger.error("the API server refused a status of %s: %s", key, error)
         return RefusedError(str(key))
+
+
+def _change(status: StatusModel, held: StatusModel | None) -> dict[str, Any]:
+    """Return the operation that makes the held status this one."""
+    progress = vars(status).get("progress")
+    if held is not None and progress is not None and {**vars(held), "progress": progress} == vars(status):
+        return {"op": "add", "path": "/status/progress", "value": progress}
+    return {"op": "add", "path": "/status", "value": status}
 
 
 def _retry_delay(failures: int) -> float:

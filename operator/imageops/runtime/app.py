@@ -33,13 +33,23 @@ logger = logging.getLogger("imageops.runtime")
 WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
 """The kinds that are watched."""
 
-Observe = Callable[[Kind, str | None, Mapping[str, Any]], None]
-"""Takes a watch event: the kind, the event's type (None for the first listing) and the object."""
 Answered = Callable[[str, int | None], None]
 """Takes the plural of a kind whose list or watch was answered, or whatever else the last part of the path was, and the
 HTTP status, which is None for a connection that was refused."""
 Drain = Callable[[], Awaitable[None]]
 """Ends all work."""
+
+
+class Observer(Protocol):
+    """Takes watch events: the event's type (None for the first listing) and the object."""
+
+    def is_news(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
+        """Tell, of every event, whether it has to be observed."""
+        ...
+
+    def observe(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event that is news."""
+        ...
 
 
 class Watch(Protocol):
@@ -48,7 +58,7 @@ class Watch(Protocol):
     async def __call__(
         self,
         *,
-        observe: Observe,
+        observer: Observer,
         answered: Answered,
         drain: Drain,
         kubeconfig: str | None,
@@ -221,7 +231,7 @@ async def _operate(
         health.watches.expect(kind.plural for kind in WATCHED)
         try:
             await watch(
-                observe=observe,
+                observer=controller,
                 answered=health.watches.answered,
                 drain=drain,
                 kubeconfig=settings.kubeconfig,

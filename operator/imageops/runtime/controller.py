@@ -106,7 +106,6 @@ class Controller:
 
     def observe(self, kind: Kind, event_type: str | None, body: Mapping[str, Any]) -> None:
         """Take in a watch event; `event_type` is None for the first listing."""
-        self.last_event = time.monotonic()
         metadata = body["metadata"]
         entry = self._store.get(metadata["uid"])
         if event_type == "DELETED":
@@ -118,6 +117,22 @@ class Controller:
         elif is_newer(metadata["resourceVersion"], entry.resource_version):
             self._absorb(entry, body)
             self.wake(entry)
+
+    def is_news(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
+        """Note that a watch event came in, and tell whether it has to be observed.
+
+        The echo of an own write has not, whether the write's answer is there already or will come.
+        """
+        self.last_event = time.monotonic()
+        metadata = body["metadata"]
+        entry = self._store.get(metadata["uid"])
+        if entry is None or event_type == "DELETED":
+            return True
+        if not is_newer(metadata["resourceVersion"], entry.resource_version):
+            return False
+        wire = body.get("status") or {}
+        own = entry.reading.covers(metadata) and self._writer.is_writing(entry.key.uid, wire, held=entry.written_wire)
+        return not own
 
     def wake(self, entry: Entry) -> None:
         """Have an object looked at."""
@@ -146,6 +161,7 @@ class Controller:
         entry.written = status
         entry.written_wire = stored.get("status") or {}
         entry.confirmed = True
+        entry.exact = not is_newer(entry.resource_version, stored["metadata"]["resourceVersion"])
         if is_newer(stored["metadata"]["resourceVersion"], entry.resource_version):
             self._absorb(entry, stored)
         if entry.reading.generation != status.observed_generation:

@@ -18,6 +18,7 @@ from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
+from imageops.cluster.status_writer import Basis
 from imageops.core.creation import Refused
 from imageops.core.run import supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
@@ -79,6 +80,8 @@ class Entry:
     written_wire: Mapping[str, Any]
     confirmed: bool
     """Whether it is seen as it is: it was made in this process's time, or the API server took a write of it."""
+    exact: bool = False
+    """Whether the status at `resource_version` is `written` to the last field: this process wrote it, nobody since."""
     attempt: RunningAttempt | None = None
     timer: asyncio.TimerHandle | None = None
     dirty: bool = False
@@ -111,15 +114,15 @@ class Entry:
             self.attempt = self.disowned = None
         return self.disowned is None
 
-    def basis(self, reading: Reading | None = None) -> Callable[[], str | None]:
-        """Return what gives the version a write is for, or None once the status, or this reading, is void."""
+    def basis(self, reading: Reading | None = None) -> Callable[[], Basis | None]:
+        """Return what gives the basis of a write, or None once the status, or this reading, is void."""
         adopted = self.adopted
 
-        def version() -> str | None:
+        def basis() -> Basis | None:
             same = self.adopted == adopted and (reading is None or self.reading is reading)
-            return self.resource_version if same else None
+            return Basis(self.resource_version, self.written if self.exact else None) if same else None
 
-        return version
+        return basis
 
 
 def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
@@ -223,7 +226,8 @@ def absorb(entry: Entry, body: Mapping[str, Any], *, is_own: Callable[[Mapping[s
     if wire == entry.written_wire:
         return False
     stored = read_status(kind, wire)
-    if is_own(wire):
+    entry.exact = is_own(wire)
+    if entry.exact:
         entry.written, entry.written_wire = stored, wire
         return False
     idle = entry.attempt is None and entry.worker is None

@@ -16,6 +16,7 @@ from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import (
     REPORT_PERIOD_SECONDS,
     REPORTS_PER_SECOND,
+    Basis,
     GoneError,
     RefusedError,
     StaleError,
@@ -65,15 +66,22 @@ class Bench:
     async def commit(self, status: OperationStatus, *, basis: str | None = None, void: bool = False) -> None:
         """Commit on the present version, or on another."""
         key = self.keys[0]
-        await self.writer.commit(key, status, basis=lambda: None if void else basis or self.version(key))
+        await self.writer.commit(key, status, basis=lambda: None if void else Basis(basis or self.version(key)))
 
-    def report(self, status: OperationStatus, key: ObjectKey | None = None, *, basis: str | None = None) -> None:
+    def report(
+        self,
+        status: OperationStatus,
+        key: ObjectKey | None = None,
+        *,
+        basis: str | None = None,
+        held: OperationStatus | None = None,
+    ) -> None:
         """Report on the version that is present when it is written, or on another; `-` is a void decision."""
         about = key or self.keys[0]
         self.writer.report(
             about,
             status,
-            basis=lambda: None if basis == "-" else basis or self.version(about),
+            basis=lambda: None if basis == "-" else Basis(basis or self.version(about), held),
             stale=lambda: self.counted.append("told"),
         )
 
@@ -116,6 +124,56 @@ def test_every_write_tests_the_uid_first() -> None:
     bench = play(story)
     assert {request.path for request in bench.api.of("PATCH")} == {f"{bench.keys[0].path}/status"}
     assert (bench.counted, [status for _, status, _ in bench.written]) == (["ok", "ok"], [progress(1), progress(2)])
+
+
+def test_progress_is_written_alone_where_all_the_rest_is_known_to_be_there() -> None:
+    """What comes out is the same; where anything else differs, or nobody knows, the whole status is written."""
+    held = progress(1)
+    steps: list[tuple[OperationStatus, OperationStatus | None, str]] = [
+        (held, None, "/status"),
+        (progress(2), held, "/status/progress"),
+        (progress(3), None, "/status"),
+        (progress(4).model_copy(update={"run": 2}), progress(3), "/status"),
+        (OperationStatus(run=2), progress(4).model_copy(update={"run": 2}), "/status"),
+        (progress(5).model_copy(update={"run": 2}), OperationStatus(run=2), "/status/progress"),
+    ]
+
+    async def story(bench: Bench) -> None:
+        for status, before, path in steps:
+            bench.report(status, held=before)
+            await asyncio.sleep(3)
+            assert bench.api.of("PATCH")[-1].body[-1]["path"] == path
+            assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(status)
+
+    assert play(story).counted == ["ok"] * len(steps)
+
+
+def test_a_status_on_its_way_is_known_until_the_answer() -> None:
+    """Whole or in its progress alone; what has not been sent, or waits for another try, is not on its way."""
+
+    async def story(bench: Bench) -> None:
+        key, before = bench.keys[0], to_wire(progress(1))
+
+        def on_its_way(held: dict[str, Any]) -> list[int]:
+            statuses = [to_wire(progress(number)) for number in range(5)]
+            return [number for number, wire in enumerate(statuses) if bench.writer.is_writing(key.uid, wire, held=held)]
+
+        assert on_its_way({}) == []
+        await bench.commit(progress(1))
+        assert on_its_way({}) == []
+        bench.api.delay = 1.0
+        bench.api.script = [None, unreachable()]
+        bench.report(progress(2), held=progress(1))
+        await asyncio.sleep(0.5)
+        assert (on_its_way(before), on_its_way({})) == ([2], [2])
+        bench.report(progress(3))
+        await asyncio.sleep(3.0)
+        assert (on_its_way(before), on_its_way({})) == ([3], [3])
+        await asyncio.sleep(1.0)
+        assert on_its_way(before) == []
+        assert bench.writer.has_sent(key.uid, to_wire(progress(3)))
+
+    play(story)
 
 
 def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:

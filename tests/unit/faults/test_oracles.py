@@ -144,6 +144,8 @@ def test_a_status_of_another_object_is_seen() -> None:
         made = record(pull(status()))
         write(made, status(), tested)
         assert said(made) == {"writes_to_its_own_object"}
+        made.calls[-1].body[-1] = {"op": "add", "path": "/status/progress", "value": {"percent": 1}}
+        assert said(made) == {"writes_to_its_own_object"}
 
 
 @pytest.mark.feature("session.no-twin-child")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -68,6 +69,57 @@ def test_a_long_operation_shows_its_progress_at_most_every_two_seconds() -> None
     assert 2 <= len(writes) <= 12
     assert all(later - earlier >= 1.999_999 for earlier, later in pairwise(times))  # a sum of floats
     assert mine.status(IMAGE_PULL, "app")["progress"]["stage"] == "Complete"
+
+
+def test_progress_is_written_alone_until_somebody_changes_the_status() -> None:
+    """Then the whole status stands again with the next write, whether it was seen in time or the write came first."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(5.0)
+        path = mine.path(IMAGE_PULL, "app")
+        changed = copy.deepcopy(mine.api.objects[path])
+        changed["status"]["phase"] = "Failed"
+        changed["status"]["unknown"] = True
+        mine.api.put(path, changed)
+        await settle(2.5)
+        assert (mine.status(IMAGE_PULL, "app")["phase"], "unknown" in mine.status(IMAGE_PULL, "app")) == (
+            "Running",
+            False,
+        )
+        await settle(5.0)
+
+    writes = play(story, bench()).writes(IMAGE_PULL, "app")
+    paths = [write.body[-1]["path"].removeprefix("/status") for write in writes]
+    assert paths[:4] == ["", "/progress", "/progress", ""]
+    assert set(paths[4:]) == {"/progress"}
+
+
+def test_the_echo_of_a_write_is_no_news() -> None:
+    """Neither after the answer nor before it; whatever says more is."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle(5.0)
+        controller, path = mine.controller, mine.path(IMAGE_PULL, "app")
+        known = copy.deepcopy(mine.api.objects[path])
+        assert not controller.is_news("MODIFIED", known)
+        assert controller.is_news("DELETED", known)
+        assert controller.is_news("ADDED", {"metadata": known["metadata"] | {"uid": "another"}})
+        news: list[list[bool]] = []
+
+        def watch(_: str, echo: Any) -> None:
+            labelled = echo | {"metadata": echo["metadata"] | {"labels": {"team": "a"}}}
+            foreign = echo | {"status": echo["status"] | {"run": 2}}
+            news.append([controller.is_news("MODIFIED", one) for one in (echo, labelled, foreign)])
+
+        mine.api.watch = watch
+        await settle(5.0)
+        assert news == [[False, True, True]] * 2
+
+    play(story, bench())
 
 
 @pytest.mark.feature("retry.limit")
