@@ -34,6 +34,7 @@ _ROOT = Path(__file__).parents[1]
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _WARM_UP = 5
 _SERVED_SECONDS = 15.0
+_GONE_SECONDS = 30.0
 _END_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _MILLISECONDS = 1_000
@@ -114,6 +115,8 @@ def _measure(
         for case in cases:
             admin.delete(f"{_CRDS}/{case.kind.plural}.{BARE_GROUP}")
         admin.delete(f"/api/v1/namespaces/{namespace}")
+        # What goes on until it is gone would slow down what is measured next.
+        _wait(lambda: admin.get(f"/api/v1/namespaces/{namespace}") is None, _GONE_SECONDS)
 
 
 def _install_bare_kind(admin: KubeClient, kind: Kind) -> None:
@@ -125,8 +128,13 @@ def _install_bare_kind(admin: KubeClient, kind: Kind) -> None:
     document["spec"]["names"].pop("shortNames", None)
     document["spec"]["names"].pop("categories", None)
     admin.apply(f"{_CRDS}/{document['metadata']['name']}", document)
-    deadline = time.monotonic() + _SERVED_SECONDS
-    while admin.get(f"/apis/{BARE_GROUP}/{VERSION}/{kind.plural}") is None and time.monotonic() < deadline:
+    _wait(lambda: admin.get(f"/apis/{BARE_GROUP}/{VERSION}/{kind.plural}") is not None, _SERVED_SECONDS)
+
+
+def _wait(come: Callable[[], bool], seconds: float) -> None:
+    """Return when something has come, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not come() and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 

@@ -261,12 +261,14 @@ class _Turn(OperationTurn):
         )
 
     def write(self, attempt: Attempt | None) -> Write:
+        if self.status is self.op.written:
+            return Write.NOTHING
+        if attempt is not None and attempt.purpose is Purpose.RUN and not attempt.checkpoint:
+            shown = not attempt.queued and self.now >= attempt.started + SHOW_AFTER
+            return Write.REPORT if shown else Write.NOTHING
         if self.status == self.op.written:
             return Write.NOTHING
         if any(isinstance(effect, StartAttempt) and effect.purpose is Purpose.RUN for effect in self.effects):
             # Who starts on a view of the past is told by a refused write, before the daemon does anything twice.
             return Write.NOTHING if self.op.confirmed else Write.COMMIT
-        if attempt is None or attempt.purpose is not Purpose.RUN or attempt.checkpoint:
-            return Write.COMMIT
-        shown = not attempt.queued and self.now >= attempt.started + SHOW_AFTER
-        return Write.REPORT if shown else Write.NOTHING
+        return Write.COMMIT
