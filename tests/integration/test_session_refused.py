@@ -51,27 +51,39 @@ def is_taken(objects: Objects, image: str) -> bool:
     return objects.api.request("POST", objects.path(IMAGE_PULL), body, dryRun="All").status < 400
 
 
+def may_go(objects: Objects, name: str) -> bool:
+    """Tell whether the API server would let somebody delete a pull, or has done so."""
+    return objects.api.request("DELETE", f"{objects.path(IMAGE_PULL)}/{name}", dryRun="All").status in {200, 404}
+
+
 class Policy:
     """A ValidatingAdmissionPolicy for the pulls of one namespace."""
 
     def __init__(self, objects: Objects) -> None:
         """Do nothing yet."""
         self._objects = objects
+        self._refuses: Callable[[], bool] = lambda: not is_taken(objects, f"registry.example/{REFUSED}:1")
         self._paths = [
             f"{ADMISSION}/{kind}/{objects.namespace}"
             for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
         ]
 
-    def put(self, answer: str) -> None:
+    def keep(self, name: str) -> None:
+        """Let nobody delete the pulls of one repository, of which this is one."""
+        self._refuses = lambda: not may_go(self._objects, name)
+        self.put("Forbidden", operation="DELETE")
+
+    def put(self, answer: str, *, operation: str = "CREATE") -> None:
         """Refuse one repository, with the code that goes with an answer: Invalid is 422, Forbidden 403."""
         rule = {
             "apiGroups": [GROUP],
             "apiVersions": [VERSION],
-            "operations": ["CREATE"],
+            "operations": [operation],
             "resources": [IMAGE_PULL.plural],
         }
         namespace = {"matchLabels": {"kubernetes.io/metadata.name": self._objects.namespace}}
-        validation = {"expression": f"!object.spec.image.contains('/{REFUSED}')", "message": WORDS, "reason": answer}
+        image = "oldObject.spec.image" if operation == "DELETE" else "object.spec.image"
+        validation = {"expression": f"!{image}.contains('/{REFUSED}')", "message": WORDS, "reason": answer}
         specs: list[dict[str, Any]] = [
             {
                 "failurePolicy": "Fail",
@@ -84,13 +96,13 @@ class Policy:
             collection, _, name = path.rpartition("/")
             sent = self._objects.api.request("POST", collection, {"metadata": {"name": name}, "spec": spec})
             assert sent.status == 201, sent.message
-        until(lambda: not is_taken(self._objects, f"registry.example/{REFUSED}:1"))
+        until(self._refuses)
 
     def remove(self) -> None:
         """Let everything pass."""
         for path in reversed(self._paths):
             self._objects.api.request("DELETE", path)
-        until(lambda: is_taken(self._objects, f"registry.example/{REFUSED}:1"))
+        until(lambda: not self._refuses())
 
 
 @pytest.fixture
@@ -278,3 +290,29 @@ def test_a_webhook_that_is_away_is_waited_for_and_what_it_denies_fails(objects: 
         after = objects.wait_finished(SESSION, "release")
     assert (reason(after), after["status"]["steps"][0]["reason"]) == ("StepFailed", "AdmissionDenied")
     assert f"denied the request: {WORDS}" in message(after)
+
+
+# --- deletions
+
+
+@pytest.mark.feature("session.refused", "session.version-bump")
+def test_a_former_operation_that_a_policy_keeps_holds_no_new_run_up(
+    objects: Objects,
+    policy: Policy,
+    make_image: MakeImage,
+) -> None:
+    """An Event has the policy's words; when the policy is gone, so is the operation."""
+    former = make_image(repository=f"{objects.namespace}/{REFUSED}")
+    objects.run(SESSION, "release", {"steps": [pull("app", former.reference)]})
+    [kept] = children(objects, "release")
+    policy.keep(kept[1])
+    objects.patch(SESSION, "release", {"spec": {"steps": [pull("app", make_image().reference)]}})
+    body = objects.wait(SESSION, "release", run_ended(2))
+    assert (reason(body), counts(body)) == ("Completed", {"succeeded": 1})
+    until(lambda: bool(events_of(objects, Reason.FAILED_DELETE)))
+    [event] = events_of(objects, Reason.FAILED_DELETE)
+    assert event["type"] == "Warning"
+    assert WORDS in event["message"]
+    assert kept in children(objects, "release")
+    policy.remove()
+    until(lambda: len(children(objects, "release")) == 1)

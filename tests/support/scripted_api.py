@@ -61,6 +61,8 @@ class ScriptedApi:
     """What becomes of the next requests that change something, oldest first; None = they are served."""
     closed: dict[str, ApiError] = field(default_factory=dict)
     """What is said to whoever creates something in a collection, by its path."""
+    kept: dict[str, ApiError] = field(default_factory=dict)
+    """What is said to whoever deletes something from a collection, by its path."""
     delay: float = 0.0
     """Seconds each answer takes."""
     watch: Callable[[str, Body], None] = lambda _event, _body: None
@@ -139,6 +141,8 @@ class ScriptedApi:
     async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete an object."""
         await self._called("DELETE", path, uid)
+        if path.rpartition("/")[0] in self.kept:
+            raise self.kept[path.rpartition("/")[0]]
         known = self.objects.get(path)
         if (
             known is not None

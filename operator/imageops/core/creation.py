@@ -32,7 +32,7 @@ _TEXT_MAX_LENGTH = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The answer of the API server to the creation of one operation."""
+    """The answer of the API server to the creation, or to the deletion, of one operation."""
 
     code: int
     """HTTP status code, from 400."""
@@ -62,7 +62,7 @@ class Refused:
 
     @property
     def due(self) -> datetime:
-        """When the creation is to be tried again: after 5 s doubling to 60 s; in whole seconds, as status counts."""
+        """When it is to be tried again: after 5 s doubling to 60 s; in whole seconds, as status counts."""
         delay = min(WAIT_LIMIT_SECONDS, WAIT_BASE_SECONDS * 2.0 ** min(self.times - 1, 16))
         return self.at.replace(microsecond=0) + timedelta(seconds=max(delay, self.retry_after))
 

@@ -38,7 +38,7 @@ class Session(Subject[SessionStatus]):
     foreign: frozenset[str] = frozenset()
     """Names that objects of other owners hold."""
     refused: Mapping[str, Refused] = field(default_factory=dict)
-    """What the API server said to the creation of operations, by their names."""
+    """What the API server said to the creation, or to the deletion, of operations, by their names."""
     image_store: str | None = None
     """The image store of the daemon that the Session's operations use; None = not known yet."""
 
@@ -129,8 +129,16 @@ class _Turn(Turn[SessionStatus]):
         """Remove operations of former runs, of former tries, and of steps that are gone."""
         names = self.board(spec).names()
         for one in self.session.members:
-            if one.owned and (one.kind, one.name) not in names:
-                self.effects.append(DeleteChild(kind=one.kind, name=one.name, uid=one.uid))
+            if not one.owned or (one.kind, one.name) in names:
+                continue
+            refused = self.session.refused.get(one.name)
+            if refused is not None and refused.due > self.stamp:
+                self.wakes.append(refused.due)
+                continue
+            if refused is not None:
+                said = f"{one.kind} {one.name}: {refused.text.rstrip('.')}. {Reason.FAILED_DELETE.hint}"
+                self.event(Reason.FAILED_DELETE, said, warning=True)
+            self.effects.append(DeleteChild(kind=one.kind, name=one.name, uid=one.uid))
 
     # --- a run in progress
 

@@ -1,4 +1,4 @@
-"""Make the operations of Sessions, and remember what the API server said to those that it refused."""
+"""Make and remove the operations of Sessions, and remember what the API server said where it refused."""
 
 import logging
 from collections.abc import Mapping
@@ -45,22 +45,33 @@ async def create_child(api: ApiServer, session: Entry, child: CreateChild, *, no
     return stored
 
 
-async def delete_child(api: ApiServer, session: Entry, child: DeleteChild) -> None:
+async def delete_child(api: ApiServer, session: Entry, child: DeleteChild, *, now: datetime) -> bool:
     """Delete an operation, if it is still the one that is meant.
 
+    Returns:
+        False if the API server refused it: the entry of the Session then tells what it said.
+
     Raises:
-        ApiError: If the deletion is refused, or no answer came.
+        ApiError: If no answer came, or the request may not be sent any more.
 
     """
     path = collection(OPERATION_KINDS[child.kind], session.key.namespace)
-    await api.delete(f"{path}/{child.name}", uid=child.uid)
+    try:
+        await api.delete(f"{path}/{child.name}", uid=child.uid)
+    except ApiError as error:
+        if not error.code:
+            raise
+        _note(session, child, error, now)
+        return False
+    session.refused.pop(child.name, None)
+    return True
 
 
-def _note(session: Entry, child: CreateChild, error: ApiError, now: datetime) -> None:
+def _note(session: Entry, child: CreateChild | DeleteChild, error: ApiError, now: datetime) -> None:
     """Keep a refusal for the next decision about the Session."""
     before = session.refused.get(child.name)
     if before is None:
-        logger.warning("the API server refused %s %s of %s: %s", child.kind, child.name, session.key, error)
+        logger.warning("the API server refused a request for %s: %s", session.key, error)
     session.refused[child.name] = Refused(
         code=error.code,
         message=error.message,

@@ -354,7 +354,8 @@ class Controller:
             case CreateChild():
                 await self._create_child(entry, effect)
             case DeleteChild():
-                await delete_child(self._api, entry, effect)
+                if not await delete_child(self._api, entry, effect, now=self._clock()):
+                    self.wake(entry)
 
     async def _set_finalizer(self, entry: Entry, *, present: bool) -> None:
         """Add or take away our own finalizer, on exactly the object and version that was decided on."""

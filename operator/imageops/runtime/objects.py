@@ -101,7 +101,7 @@ class Entry:
     foreign: set[str] = field(default_factory=set)
     """Names its children cannot have: objects of other owners hold them."""
     refused: dict[str, Refused] = field(default_factory=dict)
-    """What the API server said to the creation of its children, by their names."""
+    """What the API server said to the creation, or to the deletion, of its children, by their names."""
 
     @property
     def spec(self) -> Any:

@@ -175,6 +175,53 @@ def test_what_is_refused_for_good_is_not_tried_again() -> None:
     play(story, bench())
 
 
+@pytest.mark.feature("session.refused")
+def test_a_former_operation_that_may_not_be_deleted_holds_no_new_run_up() -> None:
+    """It is tried again ever less often, counted anew from the run's end; an Event tells what was said."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+    said = 'imagepulls.imageops.dev "x" is forbidden: ValidatingAdmissionPolicy "keep" denied request: They stay.'
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
+        await settle(5.0)
+        mine.api.kept[pulls] = api_error(403, "Forbidden", message=said)
+        mine.apply(SESSION, "release", {"steps": [pull_step("b")]})
+        await settle(100.0)
+        status = mine.status(SESSION, "release")
+        assert (status["run"], status["phase"]) == (2, "Succeeded")
+        tried = mine.api.of("DELETE")
+        assert [round(request.at - tried[0].at) for request in tried] == [0, 5, 10, 20, 40, 80]
+        told = [request.body for request in mine.api.of("POST") if "/events" in request.path]
+        [event] = [body for body in told if body["reason"] == "FailedDelete"]
+        assert "They stay" in event["message"]
+        mine.api.kept.clear()
+        await settle(61.0)
+        assert len([path for path in mine.api.objects if "/imagepulls/" in path]) == 1
+        assert [entry.refused for entry in mine.store if entry.key.kind is SESSION] == [{}]
+
+    play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
+
+
+@pytest.mark.feature("session.refused")
+def test_a_deletion_without_an_answer_is_no_refusal() -> None:
+    """It is tried again as everything is that the API server does not answer."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+
+    async def story(mine: OperatorBench) -> None:
+        mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
+        await settle(5.0)
+        mine.api.kept[pulls] = unreachable()
+        mine.apply(SESSION, "release", {"steps": [pull_step("b")]})
+        await settle(12.0)
+        assert [entry.refused for entry in mine.store if entry.key.kind is SESSION] == [{}]
+        mine.api.kept.clear()
+        await settle(6.0)
+        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
+        assert len([path for path in mine.api.objects if "/imagepulls/" in path]) == 1
+
+    play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
+
+
 def test_an_operation_waits_for_its_session_and_joins_it() -> None:
     """By name, as soon as it is there."""
 
