@@ -21,7 +21,8 @@ TABLE = {
     " ImageTooLarge TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
     " SessionLimitExceeded StepFailed MemberFailed AdmissionDenied DaemonNotConfigured Skipped Cancelled"
     " DeadlineExceeded BackoffLimitExceeded",
-    ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying",
+    ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying"
+    " FailedDelete",
 }
 FIELDS = {field.alias for kind in ALL_KINDS for field in kind.spec_model.model_fields.values()}
 THINGS = [
