@@ -63,6 +63,8 @@ class ScriptedApi:
     """What is said to whoever creates something in a collection, by its path."""
     kept: dict[str, ApiError] = field(default_factory=dict)
     """What is said to whoever deletes something from a collection, by its path."""
+    losing: Callable[[str, list[Body]], bool] = lambda _path, _operations: False
+    """Tells whether the answer to a patch is lost after it was made."""
     delay: float = 0.0
     """Seconds each answer takes."""
     watch: Callable[[str, Body], None] = lambda _event, _body: None
@@ -136,7 +138,11 @@ class ScriptedApi:
                     raise api_error(422, "Invalid")
             else:
                 target[key] = operation["value"]
-        return self.put(place, body)
+        stored = self.put(place, body)
+        if self.losing(path, operations):
+            await asyncio.sleep(self.delay)  # its watch event comes first
+            raise unreachable()
+        return stored
 
     async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete an object."""

@@ -199,8 +199,10 @@ class Controller:
         return entry
 
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        before = entry.written
         if absorb(entry, body, is_own=lambda wire: self._writer.has_sent(entry.key.uid, wire)):
             self._writer.drop(entry.key.uid)
+        if entry.written is not before:
             self._wake_session(entry)
 
     def _abandon(self, entry: Entry) -> None:
@@ -285,10 +287,8 @@ class Controller:
             await self._writer.commit(entry.key, decision.status, basis=entry.basis(entry.reading))
         except StaleError:
             await self._read_again(entry)
-            if entry.written == decision.status:  # only the answer to this very write was lost
-                return True
             entry.dirty = True
-            return False
+            return bool(entry.written == decision.status)  # then only the answer to this very write was lost
         except RefusedError:
             self._wake_in(entry, FAULT_PAUSE_SECONDS)
             return False

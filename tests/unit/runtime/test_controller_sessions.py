@@ -11,7 +11,7 @@ from imageops.cluster import status_writer
 from tests.support.builders import DIGEST, promote_step, pull_step
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, remote
-from tests.support.scripted_api import api_error, unreachable
+from tests.support.scripted_api import Body, api_error, unreachable
 from tests.support.virtual_time import monotonic
 
 REF = "registry.example/app:1"
@@ -68,6 +68,29 @@ def test_a_restart_in_the_middle_of_a_session_makes_no_second_operation() -> Non
     assert mine.status(SESSION, "release")["phase"] == "Succeeded"
     made = [request.path for request in mine.api.of("POST") if "/events" not in request.path]
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+def test_an_end_whose_answer_is_lost_reaches_the_session(delay: float) -> None:
+    """Whether the watch tells of it before the lost answer or after it; nothing is done again."""
+
+    async def story(mine: OperatorBench) -> None:
+        lost: list[str] = []
+
+        def losing(path: str, operations: list[Body]) -> bool:
+            last = "/imagepulls/" in path and "completionTime" in operations[-1]["value"] and path not in lost
+            if last:
+                lost.append(path)
+            return last
+
+        mine.api.losing, mine.api.delay = losing, delay
+        mine.apply(SESSION, "release", {"steps": [pull_step("a"), pull_step("b")]})
+        await settle()
+        assert len(lost) == 2
+        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
+
+    mine = play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
+    assert len(mine.engine.seen("pull")) == 2
 
 
 def test_a_suspended_session_goes_on_with_all_its_operations() -> None:
