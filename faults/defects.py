@@ -20,9 +20,8 @@ from imageops.core.conditions import FALSE, TRUE, State
 from imageops.core.plan import Naming
 from imageops.engine import auth_header as headers
 from imageops.engine import docker_engine
-from imageops.runtime import controller, objects
+from imageops.runtime import controller, finalizer, objects
 from imageops.runtime.attempts import RunningAttempt
-from imageops.runtime.controller import Controller
 from imageops.tools import push
 
 
@@ -69,13 +68,12 @@ def _pass_every_checkpoint() -> None:
 
 
 def _keep_finalizers() -> None:
-    original = Controller._set_finalizer
+    original = finalizer.set_finalizer
 
-    async def set_finalizer(self: Controller, entry: objects.Entry, *, present: bool) -> None:
-        if present:
-            await original(self, entry, present=present)
+    async def set_finalizer(api: ApiServer, entry: objects.Entry, *, present: bool) -> dict[str, Any] | None:
+        return await original(api, entry, present=present) if present else None
 
-    _put(Controller, "_set_finalizer", set_finalizer)
+    _put(controller, "set_finalizer", set_finalizer)
 
 
 def _read_differently(change: Callable[[Any], Mapping[str, Any]]) -> Callable[[], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -63,8 +63,8 @@ class ScriptedApi:
     """What is said to whoever creates something in a collection, by its path."""
     kept: dict[str, ApiError] = field(default_factory=dict)
     """What is said to whoever deletes something from a collection, by its path."""
-    losing: Callable[[str, list[Body]], bool] = lambda _path, _operations: False
-    """Tells whether the answer to a patch is lost after it was made."""
+    made: Callable[[str, list[Body]], Awaitable[None]] | None = None
+    """Awaited between a patch and its answer; if it raises, the answer is lost."""
     delay: float = 0.0
     """Seconds each answer takes."""
     watch: Callable[[str, Body], None] = lambda _event, _body: None
@@ -139,9 +139,8 @@ class ScriptedApi:
             else:
                 target[key] = operation["value"]
         stored = self.put(place, body)
-        if self.losing(path, operations):
-            await asyncio.sleep(self.delay)  # its watch event comes first
-            raise unreachable()
+        if self.made is not None:
+            await self.made(path, operations)
         return stored
 
     async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:

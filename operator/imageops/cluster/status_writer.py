@@ -145,22 +145,25 @@ class StatusWriter:
         lane = self._lanes.setdefault(key.uid, _Lane())
         lane.latest = None
         lane.commits += 1
-        async with lane.lock:
-            failures = 0
-            while True:
-                now = basis()
-                if now is None:
-                    raise StaleError(str(key))
-                try:
-                    await self._write(key, lane, status, now)
-                except ApiError as error:
-                    if not error.transient:
-                        raise self._final(key, error) from error
-                    self._counted(key, "retried")
-                    failures += 1
-                    await asyncio.sleep(max(error.retry_after or 0.0, _retry_delay(failures)))
-                else:
-                    return
+        try:
+            async with lane.lock:
+                failures = 0
+                while True:
+                    now = basis()
+                    if now is None:
+                        raise StaleError(str(key))
+                    try:
+                        await self._write(key, lane, status, now)
+                    except ApiError as error:
+                        if not error.transient:
+                            raise self._final(key, error) from error
+                        self._counted(key, "retried")
+                        failures += 1
+                        await asyncio.sleep(max(error.retry_after or 0.0, _retry_delay(failures)))
+                    else:
+                        return
+        finally:
+            self._drop(key.uid, lane)
 
     def report(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis, stale: Callable[[], None]) -> None:
         """Write a status soon; a newer report takes its place, a commit drops it.
@@ -188,21 +191,10 @@ class StatusWriter:
         lane = self._lanes.get(uid)
         return lane is not None and any(to_wire(status) == wire for status in lane.unanswered)
 
-    def is_writing(self, uid: str, wire: Mapping[str, Any], *, held: Mapping[str, Any]) -> bool:
-        """Tell whether a status is that of a write on its way, whose answer will tell of it.
-
-        Args:
-            uid: The object.
-            wire: The status that it was found with.
-            held: The status that stood before.
-
-        """
+    def is_writing(self, uid: str) -> bool:
+        """Tell whether a status of an object is on its way, or about to be sent again."""
         lane = self._lanes.get(uid)
-        if lane is None or not lane.lock.locked() or not lane.unanswered:
-            return False
-        progress = vars(lane.unanswered[-1]).get("progress")
-        moved = progress is not None and wire == {**held, "progress": to_wire(progress)}  # spares the whole status
-        return moved or self.has_sent(uid, wire)
+        return lane is not None and lane.lock.locked()
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
@@ -258,11 +250,13 @@ class StatusWriter:
             {"op": "test", "path": "/metadata/resourceVersion", "value": basis.resource_version},
             _change(status, basis.held),
         ]
-        lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
+        anew = not lane.unanswered or lane.unanswered[-1] is not status
+        if anew:
+            lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
         try:
             stored = await self._api.patch(f"{key.path}/status", operations)
         except ApiError as error:
-            if not error.transient:
+            if anew and not error.transient:
                 lane.unanswered.pop()
             raise
         lane.unanswered = []

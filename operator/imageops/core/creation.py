@@ -40,6 +40,8 @@ class Refused:
     """What the API server said to people, without credentials; empty if the answer was not its own."""
     at: datetime
     """When it said so last."""
+    deletion: bool = False
+    """Whether it was the deletion."""
     times: int = 1
     """How often in a row it refused this operation."""
     retry_after: float = 0.0

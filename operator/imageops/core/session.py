@@ -132,10 +132,10 @@ class _Turn(Turn[SessionStatus]):
             if not one.owned or (one.kind, one.name) in names:
                 continue
             refused = self.session.refused.get(one.name)
-            if refused is not None and refused.due > self.stamp:
-                self.wakes.append(refused.due)
-                continue
-            if refused is not None:
+            if refused is not None and refused.deletion:
+                if refused.due > self.stamp:
+                    self.wakes.append(refused.due)
+                    continue
                 said = f"{one.kind} {one.name}: {refused.text.rstrip('.')}. {Reason.FAILED_DELETE.hint}"
                 self.event(Reason.FAILED_DELETE, said, warning=True)
             self.effects.append(DeleteChild(kind=one.kind, name=one.name, uid=one.uid))

@@ -69,13 +69,17 @@ async def delete_child(api: ApiServer, session: Entry, child: DeleteChild, *, no
 
 def _note(session: Entry, child: CreateChild | DeleteChild, error: ApiError, now: datetime) -> None:
     """Keep a refusal for the next decision about the Session."""
+    deletion = isinstance(child, DeleteChild)
     before = session.refused.get(child.name)
+    if before is not None and before.deletion is not deletion:
+        before = None
     if before is None:
         logger.warning("the API server refused a request for %s: %s", session.key, error)
     session.refused[child.name] = Refused(
         code=error.code,
         message=error.message,
         at=now,
+        deletion=deletion,
         times=before.times + 1 if before is not None else 1,
         retry_after=error.retry_after or 0.0,
     )

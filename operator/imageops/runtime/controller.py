@@ -17,7 +17,7 @@ from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.objects import ObjectKey
-from imageops.cluster.status_writer import GoneError, RefusedError, StaleError, StatusWriter
+from imageops.cluster.status_writer import Basis, GetBasis, GoneError, RefusedError, StaleError, StatusWriter
 from imageops.core.effects import (
     CreateChild,
     Decision,
@@ -33,7 +33,8 @@ from imageops.core.effects import (
     Write,
 )
 from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child
-from imageops.runtime.objects import FINALIZER, Entry, ObjectStore, absorb, is_newer, met
+from imageops.runtime.finalizer import set_finalizer
+from imageops.runtime.objects import Entry, ObjectStore, Reading, absorb, is_newer, met
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -121,7 +122,7 @@ class Controller:
     def is_news(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
         """Note that a watch event came in, and tell whether it has to be observed.
 
-        The echo of an own write has not, whether the write's answer is there already or will come.
+        The echo of an own write has not. What may be one, while a write is on its way, is held back for its answer.
         """
         self.last_event = time.monotonic()
         metadata = body["metadata"]
@@ -130,9 +131,10 @@ class Controller:
             return True
         if not is_newer(metadata["resourceVersion"], entry.resource_version):
             return False
-        wire = body.get("status") or {}
-        own = entry.reading.covers(metadata) and self._writer.is_writing(entry.key.uid, wire, held=entry.written_wire)
-        return not own
+        if entry.reading.covers(metadata) and self._writer.is_writing(entry.key.uid):
+            entry.held_back = body
+            return False
+        return True
 
     def wake(self, entry: Entry) -> None:
         """Have an object looked at."""
@@ -164,6 +166,7 @@ class Controller:
         entry.exact = not is_newer(entry.resource_version, stored["metadata"]["resourceVersion"])
         if is_newer(stored["metadata"]["resourceVersion"], entry.resource_version):
             self._absorb(entry, stored)
+        self._catch_up(entry)
         if entry.reading.generation != status.observed_generation:
             self.wake(entry)
         self._wake_session(entry)
@@ -198,7 +201,25 @@ class Controller:
                 self.wake(member)
         return entry
 
+    def _catch_up(self, entry: Entry) -> None:
+        """Take in what was held back, if nothing newer is known by now."""
+        body, entry.held_back = entry.held_back, None
+        if body is not None and is_newer(body["metadata"]["resourceVersion"], entry.resource_version):
+            self._absorb(entry, body)
+            self.wake(entry)
+
+    def _basis(self, entry: Entry, reading: Reading | None = None) -> GetBasis:
+        basis = entry.basis(reading)
+
+        def now() -> Basis | None:
+            self._catch_up(entry)
+            return basis()
+
+        return now
+
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        if is_newer(entry.resource_version, body["metadata"]["resourceVersion"]):
+            return
         before = entry.written
         if absorb(entry, body, is_own=lambda wire: self._writer.has_sent(entry.key.uid, wire)):
             self._writer.drop(entry.key.uid)
@@ -257,6 +278,7 @@ class Controller:
     async def _turn(self, entry: Entry) -> None:
         if entry.doubted:
             await self._read_again(entry)
+        self._catch_up(entry)
         if not entry.is_rid_of_disowned():
             return
         now, adopted = self._clock(), entry.adopted
@@ -268,7 +290,7 @@ class Controller:
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
         if decision.write is Write.REPORT:
-            self._writer.report(entry.key, decision.status, basis=entry.basis(), stale=lambda: self._doubt(entry))
+            self._writer.report(entry.key, decision.status, basis=self._basis(entry), stale=lambda: self._doubt(entry))
         ended = entry.status.completion_time is None and decision.status.completion_time is not None
         entry.status = decision.status
         if outcome_seen:
@@ -283,12 +305,17 @@ class Controller:
 
     async def _commit(self, entry: Entry, decision: "Decision[Any]") -> bool:
         """Write before acting; False = the object is not what it was, decide again."""
+        known = entry.resource_version, entry.adopted, entry.reading
         try:
-            await self._writer.commit(entry.key, decision.status, basis=entry.basis(entry.reading))
+            await self._writer.commit(entry.key, decision.status, basis=self._basis(entry, entry.reading))
         except StaleError:
             await self._read_again(entry)
+            lost = bool(entry.written == decision.status)  # only the answer to this very write
+            if not lost and known == (entry.resource_version, entry.adopted, entry.reading):
+                self._wake_in(entry, FAULT_PAUSE_SECONDS)  # refused, and not for its age: a webhook may say 422 too
+                return False
             entry.dirty = True
-            return bool(entry.written == decision.status)  # then only the answer to this very write was lost
+            return lost
         except RefusedError:
             self._wake_in(entry, FAULT_PAUSE_SECONDS)
             return False
@@ -347,7 +374,9 @@ class Controller:
     async def _call_api(self, entry: Entry, effect: Effect) -> None:
         match effect:
             case SetFinalizer(present=present):
-                await self._set_finalizer(entry, present=present)
+                stored = await set_finalizer(self._api, entry, present=present)
+                if stored is not None:
+                    self._absorb(entry, stored)
             case DeleteSelf() if not entry.dirty:
                 # Of this version only: a change on its way, whose event is to come, may ask for another run.
                 await self._api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
@@ -356,27 +385,6 @@ class Controller:
             case DeleteChild():
                 if not await delete_child(self._api, entry, effect, now=self._clock()):
                     self.wake(entry)
-
-    async def _set_finalizer(self, entry: Entry, *, present: bool) -> None:
-        """Add or take away our own finalizer, on exactly the object and version that was decided on."""
-        body = await self._api.get(entry.key.path)
-        metadata = body["metadata"]
-        others = [name for name in metadata.get("finalizers") or () if name != FINALIZER]
-        wanted = [*others, FINALIZER] if present else others
-        tested = ("uid", "resourceVersion")
-        test = [{"op": "test", "path": f"/metadata/{name}", "value": metadata[name]} for name in tested]
-        try:
-            stored = await self._api.patch(
-                entry.key.path,
-                [*test, {"op": "add", "path": "/metadata/finalizers", "value": wanted}],
-            )
-        except ApiError as error:
-            if not (error.stale or error.not_found):
-                raise
-            entry.dirty = not error.not_found
-            return
-        self._absorb(entry, stored)
-        entry.dirty = True
 
     async def _create_child(self, session: Entry, child: CreateChild) -> None:
         stored = await create_child(self._api, session, child, now=self._clock())

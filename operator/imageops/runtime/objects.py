@@ -80,6 +80,8 @@ class Entry:
     written_wire: Mapping[str, Any]
     confirmed: bool
     """Whether it is seen as it is: it was made in this process's time, or the API server took a write of it."""
+    held_back: Mapping[str, Any] | None = None
+    """A version that came in while a status was on its way, and differs in the status alone: most often its echo."""
     exact: bool = False
     """Whether the status at `resource_version` is `written` to the last field: this process wrote it, nobody since."""
     attempt: RunningAttempt | None = None

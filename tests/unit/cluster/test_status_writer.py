@@ -148,30 +148,59 @@ def test_progress_is_written_alone_where_all_the_rest_is_known_to_be_there() -> 
     assert play(story).counted == ["ok"] * len(steps)
 
 
-def test_a_status_on_its_way_is_known_until_the_answer() -> None:
-    """Whole or in its progress alone; what has not been sent, or waits for another try, is not on its way."""
+def test_an_object_is_written_from_the_sending_to_the_answer() -> None:
+    """A commit also between its tries; a report that waits for its next try is not on its way."""
 
     async def story(bench: Bench) -> None:
-        key, before = bench.keys[0], to_wire(progress(1))
-
-        def on_its_way(held: dict[str, Any]) -> list[int]:
-            statuses = [to_wire(progress(number)) for number in range(5)]
-            return [number for number, wire in enumerate(statuses) if bench.writer.is_writing(key.uid, wire, held=held)]
-
-        assert on_its_way({}) == []
-        await bench.commit(progress(1))
-        assert on_its_way({}) == []
+        uid = bench.keys[0].uid
+        seen = [bench.writer.is_writing(uid)]
         bench.api.delay = 1.0
-        bench.api.script = [None, unreachable()]
-        bench.report(progress(2), held=progress(1))
+        bench.api.script = [None, unreachable(), None, unreachable()]
+        bench.report(progress(1))
         await asyncio.sleep(0.5)
-        assert (on_its_way(before), on_its_way({})) == ([2], [2])
-        bench.report(progress(3))
-        await asyncio.sleep(3.0)
-        assert (on_its_way(before), on_its_way({})) == ([3], [3])
+        seen.append(bench.writer.is_writing(uid))
+        bench.report(progress(2))
         await asyncio.sleep(1.0)
-        assert on_its_way(before) == []
-        assert bench.writer.has_sent(key.uid, to_wire(progress(3)))
+        seen.append(bench.writer.is_writing(uid))
+        await asyncio.sleep(3.0)  # the second report was not answered, and waits
+        seen.append(bench.writer.is_writing(uid))
+        await asyncio.sleep(10.0)
+        commit = asyncio.create_task(bench.commit(progress(3)))
+        await asyncio.sleep(1.05)
+        seen.append(bench.writer.is_writing(uid))
+        await commit
+        seen.append(bench.writer.is_writing(uid))
+        assert seen == [False, True, False, False, True, False]
+
+    play(story)
+
+
+def test_a_status_that_is_sent_again_and_again_is_kept_once() -> None:
+    """However often it is tried, those that were sent before it are still known; a refusal forgets no earlier try."""
+
+    async def story(bench: Bench) -> None:
+        uid = bench.keys[0].uid
+        bench.api.script = [unreachable(), *[api_error(503)] * 12, api_error(409, "Conflict")]
+        bench.report(progress(1))
+        await asyncio.sleep(0.01)
+        with pytest.raises(StaleError):
+            await bench.commit(progress(2))
+        assert [bench.writer.has_sent(uid, to_wire(progress(number))) for number in (1, 2, 3)] == [True, True, False]
+
+    play(story)
+
+
+def test_a_commit_leaves_nothing_of_an_object_that_is_gone() -> None:
+    """Also if it was forgotten while the commit was being tried."""
+
+    async def story(bench: Bench) -> None:
+        bench.api.script = [unreachable(), api_error(404, "NotFound")]
+        commit = asyncio.create_task(bench.commit(progress(1)))
+        await asyncio.sleep(0.01)
+        bench.writer.forget(bench.keys[0].uid)
+        with pytest.raises(GoneError):
+            await commit
+        assert bench.writer._lanes == {}
 
     play(story)
 

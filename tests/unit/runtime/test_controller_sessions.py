@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from imageops.cluster import status_writer
 from tests.support.builders import DIGEST, promote_step, pull_step
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, remote
-from tests.support.scripted_api import Body, api_error, unreachable
+from tests.support.scripted_api import api_error, unreachable
 from tests.support.virtual_time import monotonic
 
 REF = "registry.example/app:1"
@@ -68,29 +69,6 @@ def test_a_restart_in_the_middle_of_a_session_makes_no_second_operation() -> Non
     assert mine.status(SESSION, "release")["phase"] == "Succeeded"
     made = [request.path for request in mine.api.of("POST") if "/events" not in request.path]
     assert len(made) == 2
-
-
-@pytest.mark.parametrize("delay", [0.0, 0.2])
-def test_an_end_whose_answer_is_lost_reaches_the_session(delay: float) -> None:
-    """Whether the watch tells of it before the lost answer or after it; nothing is done again."""
-
-    async def story(mine: OperatorBench) -> None:
-        lost: list[str] = []
-
-        def losing(path: str, operations: list[Body]) -> bool:
-            last = "/imagepulls/" in path and "completionTime" in operations[-1]["value"] and path not in lost
-            if last:
-                lost.append(path)
-            return last
-
-        mine.api.losing, mine.api.delay = losing, delay
-        mine.apply(SESSION, "release", {"steps": [pull_step("a"), pull_step("b")]})
-        await settle()
-        assert len(lost) == 2
-        assert mine.status(SESSION, "release")["phase"] == "Succeeded"
-
-    mine = play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
-    assert len(mine.engine.seen("pull")) == 2
 
 
 def test_a_suspended_session_goes_on_with_all_its_operations() -> None:
@@ -241,6 +219,44 @@ def test_a_deletion_without_an_answer_is_no_refusal() -> None:
         await settle(6.0)
         assert mine.status(SESSION, "release")["phase"] == "Succeeded"
         assert len([path for path in mine.api.objects if "/imagepulls/" in path]) == 1
+
+    play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
+
+
+@dataclass
+class _Api:
+    """An API server with another way to create."""
+
+    _rest: Any
+    create: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rest, name)
+
+
+@pytest.mark.feature("session.refused")
+def test_a_refused_creation_is_no_refused_deletion() -> None:
+    """A creation may be answered as refused and have been made; the operation is removed later like any other."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        create = mine.api.create
+
+        async def late(path: str, body: Any) -> Any:
+            stored = await create(path, body)
+            if path == pulls and len(mine.api.of("POST")) == 1:
+                await asyncio.sleep(0.05)
+                raise api_error(504, "Timeout", message="timed out")
+            return stored
+
+        mine.controller._api = _Api(mine.api, late)  # type: ignore[assignment]
+        mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
+        await settle(20.0)
+        mine.apply(SESSION, "release", {"steps": [pull_step("b")]})
+        await settle(20.0)
+        assert [reason for _, reason in mine.events if reason == "FailedDelete"] == []
+        assert len(mine.api.of("DELETE")) == 1
 
     play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
 
