@@ -62,6 +62,18 @@ class Stopwatch:
 
 
 @dataclass(slots=True)
+class Update:
+    """The microseconds that one written update took."""
+
+    patch: float = 0.0
+    """Since the watch was started, until the patch was encoded."""
+    answer: float = 0.0
+    """To decode and take in what the API server stored."""
+    echo: float = 0.0
+    """To take in the watch event of the write."""
+
+
+@dataclass(slots=True)
 class _Answer:
     """What the HTTP library would give."""
 
@@ -84,14 +96,14 @@ class _NoNetwork:
 
     stored: dict[str, Any]
     watch: Stopwatch
-    encoded: float = 0.0
-    """What the watch showed when the last request arrived."""
+    update: Update
+    """The one that is being measured."""
     before_answer: Callable[[], Awaitable[None]] | None = None
     """What happens between the next write and its answer."""
 
     async def request(self, _method: str, _url: str, *, data: bytes, **_: object) -> _Answer:
         """Apply a JSON patch of the status."""
-        self.encoded = self.watch.stop()
+        self.update.patch = self.watch.stop()
         metadata = self.stored["metadata"]
         *_, change = json.loads(data)
         changed = {"progress": change["value"]} if change["path"] == "/status/progress" else change["value"]
@@ -108,14 +120,6 @@ class _NoNetwork:
 
 
 @dataclass(slots=True)
-class _Answered:
-    """Notes when the answer to a write has been taken in."""
-
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-    microseconds: float = 0.0
-
-
-@dataclass(slots=True)
 class _Clock:
     """The present, or later."""
 
@@ -124,18 +128,6 @@ class _Clock:
     def __call__(self) -> datetime:
         """Return the time."""
         return datetime.now(UTC) + self.ahead
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """The microseconds that one written update took."""
-
-    patch: float
-    """Since the watch was started, until the patch was encoded."""
-    answer: float
-    """To decode and take in what the API server stored."""
-    echo: float
-    """To take in the watch event of the write."""
 
 
 @dataclass(slots=True)
@@ -149,8 +141,7 @@ class OfflineOperator:
     entry: Entry
     attempt: RunningAttempt
     _process: Callable[[Any], Any]
-    _answered: _Answered
-    _echo: float = 0.0
+    _answered: asyncio.Event
 
     @classmethod
     @asynccontextmanager
@@ -178,8 +169,8 @@ class OfflineOperator:
 
     @classmethod
     async def _with(cls, engine: DockerEngine) -> Self:
-        watch, store, clock, answered = Stopwatch(), ObjectStore(), _Clock(), _Answered()
-        network = _NoNetwork(_object(), watch)
+        watch, store, clock, answered = Stopwatch(), ObjectStore(), _Clock(), asyncio.Event()
+        network = _NoNetwork(_object(), watch, Update())
         session: Any = network
         api = ApiServer(session, client.Configuration(), {})
         watcher = MetricsWatcher(Metrics())
@@ -196,8 +187,8 @@ class OfflineOperator:
 
         def stored(key: ObjectKey, status: Any, body: Mapping[str, Any]) -> None:
             controller.written(key, status, body)
-            answered.microseconds = watch.stop()
-            answered.event.set()
+            network.update.answer = watch.stop()
+            answered.set()
 
         writer = StatusWriter(api, written=stored, counted=watcher.wrote)
         controller = Controller(
@@ -223,20 +214,21 @@ class OfflineOperator:
 
         The watch has been started before.
         """
-        self._answered.event.clear()
+        update = self.network.update = Update()
+        self._answered.clear()
         self.network.before_answer = self._observe_echo if echo_first else None
         self.controller.wake(self.entry)
-        await self._answered.event.wait()
+        await self._answered.wait()
         if not echo_first:
             await self._observe_echo()
-        return Update(self.network.encoded, self._answered.microseconds, self._echo)
+        return update
 
     async def _observe_echo(self) -> None:
         """Take in the line that the API server's watch sends after a write, as kopf does."""
         line = json.dumps({"type": "MODIFIED", "object": self.network.stored}).encode()
         self.watch.start()
         await self._process(json.loads(line))
-        self._echo = self.watch.stop()
+        self.network.update.echo = self.watch.stop()
 
 
 def _kopf(controller: Controller) -> Callable[[Any], Any]:

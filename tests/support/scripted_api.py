@@ -63,8 +63,8 @@ class ScriptedApi:
     """What is said to whoever creates something in a collection, by its path."""
     kept: dict[str, ApiError] = field(default_factory=dict)
     """What is said to whoever deletes something from a collection, by its path."""
-    made: Callable[[str, list[Body]], Awaitable[None]] | None = None
-    """Awaited between a patch and its answer; if it raises, the answer is lost."""
+    made: Callable[[str, Any], Awaitable[None]] | None = None
+    """Awaited with path and body between a creation or a patch and its answer; what it raises is the answer."""
     delay: float = 0.0
     """Seconds each answer takes."""
     watch: Callable[[str, Body], None] = lambda _event, _body: None
@@ -109,7 +109,9 @@ class ScriptedApi:
         place = f"{path}/{body['metadata']['name']}"
         if place in self.objects:
             raise api_error(409, "AlreadyExists")
-        return self.put(place, copy.deepcopy(dict(body)))
+        stored = self.put(place, copy.deepcopy(dict(body)))
+        await self._before_answer(path, body)
+        return stored
 
     async def replace(self, path: str, body: Mapping[str, Any]) -> Body:
         """Replace an object in the version that `body` names."""
@@ -139,8 +141,7 @@ class ScriptedApi:
             else:
                 target[key] = operation["value"]
         stored = self.put(place, body)
-        if self.made is not None:
-            await self.made(path, operations)
+        await self._before_answer(path, operations)
         return stored
 
     async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
@@ -156,6 +157,10 @@ class ScriptedApi:
         ):
             del self.objects[path]
             self.watch("DELETED", known)
+
+    async def _before_answer(self, path: str, body: Any) -> None:
+        if self.made is not None:
+            await self.made(path, body)
 
     async def _called(self, method: str, path: str, body: Any, *, scripted: bool = True) -> None:
         self.requests.append(Request(method, path, copy.deepcopy(body), asyncio.get_running_loop().time()))

@@ -6,7 +6,11 @@ import asyncio
 import selectors
 import time
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any, TypeVar
+from unittest.mock import patch
+
+from imageops.cluster import status_writer
 
 T = TypeVar("T")
 
@@ -46,6 +50,7 @@ def monotonic() -> float:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    """Run a coroutine to its end; the StatusWriter's clock is that of the loop meanwhile."""
+    clock = patch.object(status_writer, "time", SimpleNamespace(monotonic=monotonic))
+    with clock, asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)

@@ -147,21 +147,7 @@ class StatusWriter:
         lane.commits += 1
         try:
             async with lane.lock:
-                failures = 0
-                while True:
-                    now = basis()
-                    if now is None:
-                        raise StaleError(str(key))
-                    try:
-                        await self._write(key, lane, status, now)
-                    except ApiError as error:
-                        if not error.transient:
-                            raise self._final(key, error) from error
-                        self._counted(key, "retried")
-                        failures += 1
-                        await asyncio.sleep(max(error.retry_after or 0.0, _retry_delay(failures)))
-                    else:
-                        return
+                await self._commit(key, lane, status, basis)
         finally:
             self._drop(key.uid, lane)
 
@@ -209,6 +195,23 @@ class StatusWriter:
         for reporter in reporters:
             reporter.cancel()
         await asyncio.gather(*reporters, return_exceptions=True)
+
+    async def _commit(self, key: ObjectKey, lane: _Lane, status: StatusModel, basis: GetBasis) -> None:
+        failures = 0
+        while True:
+            now = basis()
+            if now is None:
+                raise StaleError(str(key))
+            try:
+                await self._write(key, lane, status, now)
+            except ApiError as error:
+                if not error.transient:
+                    raise self._final(key, error) from error
+                self._counted(key, "retried")
+                failures += 1
+                await asyncio.sleep(max(error.retry_after or 0.0, _retry_delay(failures)))
+            else:
+                return
 
     async def _report(self, key: ObjectKey, lane: _Lane) -> None:
         failures = 0

@@ -268,7 +268,6 @@ class _Turn(OperationTurn):
             return Write.REPORT if shown else Write.NOTHING
         if self.status == self.op.written:
             return Write.NOTHING
-        if any(isinstance(effect, StartAttempt) and effect.purpose is Purpose.RUN for effect in self.effects):
-            # Who starts on a view of the past is told by a refused write, before the daemon does anything twice.
-            return Write.NOTHING if self.op.confirmed else Write.COMMIT
-        return Write.COMMIT
+        starts = any(isinstance(effect, StartAttempt) and effect.purpose is Purpose.RUN for effect in self.effects)
+        # Who starts on a view of the past is told by a refused write, before the daemon does anything twice.
+        return Write.NOTHING if starts and self.op.confirmed else Write.COMMIT

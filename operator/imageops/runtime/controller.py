@@ -115,9 +115,8 @@ class Controller:
             return
         if entry is None:
             self._meet(kind, body)
-        elif is_newer(metadata["resourceVersion"], entry.resource_version):
-            self._absorb(entry, body)
-            self.wake(entry)
+        else:
+            self._take(entry, body)
 
     def is_news(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
         """Note that a watch event came in, and tell whether it has to be observed.
@@ -164,8 +163,7 @@ class Controller:
         entry.written_wire = stored.get("status") or {}
         entry.confirmed = True
         entry.exact = not is_newer(entry.resource_version, stored["metadata"]["resourceVersion"])
-        if is_newer(stored["metadata"]["resourceVersion"], entry.resource_version):
-            self._absorb(entry, stored)
+        self._absorb(entry, stored)
         self._catch_up(entry)
         if entry.reading.generation != status.observed_generation:
             self.wake(entry)
@@ -201,21 +199,28 @@ class Controller:
                 self.wake(member)
         return entry
 
-    def _catch_up(self, entry: Entry) -> None:
-        """Take in what was held back, if nothing newer is known by now."""
-        body, entry.held_back = entry.held_back, None
-        if body is not None and is_newer(body["metadata"]["resourceVersion"], entry.resource_version):
+    def _take(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        """Take over a version that is newer than the known one, and have the object looked at."""
+        if is_newer(body["metadata"]["resourceVersion"], entry.resource_version):
             self._absorb(entry, body)
             self.wake(entry)
 
+    def _catch_up(self, entry: Entry) -> None:
+        """Take over what was held back."""
+        body, entry.held_back = entry.held_back, None
+        if body is not None:
+            self._take(entry, body)
+
     def _basis(self, entry: Entry, reading: Reading | None = None) -> GetBasis:
-        basis = entry.basis(reading)
+        """Return what gives the basis of a write, or None once the status, or this reading, is void."""
+        adopted = entry.adopted
 
-        def now() -> Basis | None:
+        def basis() -> Basis | None:
             self._catch_up(entry)
-            return basis()
+            same = entry.adopted == adopted and (reading is None or entry.reading is reading)
+            return Basis(entry.resource_version, entry.written if entry.exact else None) if same else None
 
-        return now
+        return basis
 
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
         if is_newer(entry.resource_version, body["metadata"]["resourceVersion"]):

@@ -18,7 +18,6 @@ from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
-from imageops.cluster.status_writer import Basis
 from imageops.core.creation import Refused
 from imageops.core.run import supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
@@ -115,16 +114,6 @@ class Entry:
         if self.disowned is not None and self.disowned.outcome is not None:
             self.attempt = self.disowned = None
         return self.disowned is None
-
-    def basis(self, reading: Reading | None = None) -> Callable[[], Basis | None]:
-        """Return what gives the basis of a write, or None once the status, or this reading, is void."""
-        adopted = self.adopted
-
-        def basis() -> Basis | None:
-            same = self.adopted == adopted and (reading is None or self.reading is reading)
-            return Basis(self.resource_version, self.written if self.exact else None) if same else None
-
-        return basis
 
 
 def read(kind: Kind, body: Mapping[str, Any]) -> Reading:

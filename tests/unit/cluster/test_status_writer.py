@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from imageops.api.base import to_wire
 from imageops.api.kinds import IMAGE_PULL
 from imageops.api.status import OperationStatus, Progress
-from imageops.cluster import status_writer
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import (
     REPORT_PERIOD_SECONDS,
@@ -23,12 +21,7 @@ from imageops.cluster.status_writer import (
     StatusWriter,
 )
 from tests.support.scripted_api import ScriptedApi, api_error, unreachable
-from tests.support.virtual_time import monotonic, run
-
-
-@pytest.fixture(autouse=True)
-def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_writer, "time", SimpleNamespace(monotonic=monotonic))
+from tests.support.virtual_time import run
 
 
 def progress(percent: int) -> OperationStatus:

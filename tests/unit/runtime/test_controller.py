@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import copy
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,20 +10,13 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
 from imageops.api.reasons import Reason
-from imageops.cluster import status_writer
 from tests.support.builders import DIGEST, OTHER_DIGEST, OTHER_ID
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, local, remote
 from tests.support.scripted_api import api_error, unreachable
-from tests.support.virtual_time import monotonic
 
 REF = "registry.example/app:1"
 SPEC = {"image": REF}
-
-
-@pytest.fixture(autouse=True)
-def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_writer, "time", SimpleNamespace(monotonic=monotonic))
 
 
 def bench(**registry: str) -> OperatorBench:

@@ -1,27 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from imageops.api.kinds import IMAGE_PULL, SESSION
-from imageops.cluster import status_writer
 from tests.support.builders import DIGEST, promote_step, pull_step
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, remote
 from tests.support.scripted_api import api_error, unreachable
-from tests.support.virtual_time import monotonic
 
 REF = "registry.example/app:1"
 SPEC = {"image": REF}
-
-
-@pytest.fixture(autouse=True)
-def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_writer, "time", SimpleNamespace(monotonic=monotonic))
 
 
 def bench(**registry: str) -> OperatorBench:
@@ -223,17 +214,6 @@ def test_a_deletion_without_an_answer_is_no_refusal() -> None:
     play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
 
 
-@dataclass
-class _Api:
-    """An API server with another way to create."""
-
-    _rest: Any
-    create: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._rest, name)
-
-
 @pytest.mark.feature("session.refused")
 def test_a_refused_creation_is_no_refused_deletion() -> None:
     """A creation may be answered as refused and have been made; the operation is removed later like any other."""
@@ -241,16 +221,13 @@ def test_a_refused_creation_is_no_refused_deletion() -> None:
 
     async def story(mine: OperatorBench) -> None:
         mine.engine.gate = asyncio.Event()
-        create = mine.api.create
 
-        async def late(path: str, body: Any) -> Any:
-            stored = await create(path, body)
+        async def refuse(path: str, _: Any) -> None:
             if path == pulls and len(mine.api.of("POST")) == 1:
                 await asyncio.sleep(0.05)
                 raise api_error(504, "Timeout", message="timed out")
-            return stored
 
-        mine.controller._api = _Api(mine.api, late)  # type: ignore[assignment]
+        mine.api.made = refuse
         mine.apply(SESSION, "release", {"steps": [pull_step("a")]})
         await settle(20.0)
         mine.apply(SESSION, "release", {"steps": [pull_step("b")]})

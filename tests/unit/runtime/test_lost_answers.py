@@ -6,28 +6,20 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from imageops.api.kinds import IMAGE_PULL, SESSION
-from imageops.cluster import status_writer
 from tests.support.builders import DIGEST, pull_step
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, remote
 from tests.support.scripted_api import Body, api_error, unreachable
-from tests.support.virtual_time import monotonic
 
 REF = "registry.example/a:1"
 SPEC = {"image": REF}
 OUTAGE = 12
 """Refusals in a row: more than statuses are kept of those that were sent."""
-
-Made = Callable[[str, list[Body]], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_writer, "time", SimpleNamespace(monotonic=monotonic))
 
 
 def bench() -> OperatorBench:
@@ -37,14 +29,15 @@ def bench() -> OperatorBench:
     )
 
 
-def once(what: str, happens: Callable[[str], Awaitable[None]]) -> Made:
+def once(what: str, happens: Callable[[str], Awaitable[None]]) -> Callable[[str, Any], Awaitable[None]]:
     """Let something happen before the first answer to a patch of each pull that says this."""
     seen: set[str] = set()
 
-    async def made(path: str, operations: list[Body]) -> None:
-        value = operations[-1]["value"]
-        said = what in value or operations[-1]["path"].endswith(what)
-        if "/imagepulls/" in path and path.endswith("/status") and said and path not in seen:
+    async def made(path: str, operations: Any) -> None:
+        if "/imagepulls/" not in path or not path.endswith("/status") or path in seen:
+            return
+        *_, change = operations
+        if what in change["value"] or change["path"].endswith(what):
             seen.add(path)
             await happens(path.removesuffix("/status"))
 

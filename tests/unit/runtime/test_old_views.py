@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from types import SimpleNamespace
 
 import pytest
 
 from imageops.api.kinds import IMAGE_PULL, SESSION
-from imageops.cluster import status_writer
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, remote
-from tests.support.virtual_time import monotonic
 
 REF = "registry.example/app:1"
 SPEC = {"image": REF, "imagePullPolicy": "Always"}
-
-
-@pytest.fixture(autouse=True)
-def _virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_writer, "time", SimpleNamespace(monotonic=monotonic))
 
 
 def bench() -> OperatorBench:
