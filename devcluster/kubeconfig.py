@@ -14,7 +14,8 @@ from devcluster.errors import DevClusterError
 from devcluster.layout import write_private
 
 _NAME = "imageops-dev"
-_SECONDS = 10.0
+_SECONDS = 60.0
+"""For an answer: as long as the API server itself gives a request."""
 
 
 @dataclass(frozen=True, slots=True)
