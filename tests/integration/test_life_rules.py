@@ -241,13 +241,13 @@ def test_suspend_stops_a_running_pull_and_resume_starts_one_attempt(
 def test_a_suspended_operation_makes_no_call(objects: Objects, watched: WatchedEngine, make_image: MakeImage) -> None:
     """Created suspended, it waits for nothing but the word to go."""
     image = make_image()
-    spec = {"image": image.reference, "daemonName": watched.name, "suspend": True, "activeDeadlineSeconds": 3}
+    spec = {"image": image.reference, "daemonName": watched.name, "suspend": True, "activeDeadlineSeconds": 8}
     objects.create(IMAGE_PULL, "app", spec)
     body = objects.wait(IMAGE_PULL, "app", lambda body: body["status"]["phase"] == "Suspended")
     assert "attempts" not in body["status"] or body["status"]["attempts"] == 0
     # Past its deadline: a suspended run has none, and its time begins anew.
     with pytest.raises(StillWaitingError):
-        objects.wait(IMAGE_PULL, "app", finished, seconds=4)
+        objects.wait(IMAGE_PULL, "app", finished, seconds=9)
     assert watched.calls(image.repository) == []
     objects.patch(IMAGE_PULL, "app", {"spec": {"suspend": False}})
     assert reason(objects.wait_finished(IMAGE_PULL, "app")) == "Pulled"
@@ -585,12 +585,12 @@ def test_fifty_running_pulls_are_written_as_interrupted(
         operator.stop()
         operator.settings = before
         operator.start()
+        gate.release()
     assert (status, took < DRAIN_SECONDS) == (0, True)
     for one in left:
         assert (one["phase"], one["conditions"][0]["reason"]) == ("Pending", "Interrupted")
         assert [entry["outcome"] for entry in one["history"]] == ["Interrupted"]
         assert one.get("failedAttempts", 0) == 0
-    gate.release()
     for name in wanted:
         body = objects.wait_finished(IMAGE_PULL, name)
         assert (body["status"]["phase"], body["status"]["attempts"]) == ("Succeeded", 2)

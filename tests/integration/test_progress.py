@@ -200,9 +200,9 @@ def test_a_failed_attempt_keeps_its_progress_and_the_next_begins_anew(
     make_gate: MakeGate,
 ) -> None:
     """While a retry is waited for, status.progress is what the failed attempt reached; the next one begins at 0."""
-    image = make_image(layers=[4_000_000] * 2)
+    image = make_image(layers=[4_000_000] * 3)
     gate = make_gate(image.registry, bytes_per_second=RATE)
-    spec = {"image": through(gate, image), "daemonName": engine.name, "timeoutSeconds": 4}
+    spec = {"image": through(gate, image), "daemonName": engine.name, "timeoutSeconds": 8}
     with StatusWatch(objects, IMAGE_PULL) as watch:
         objects.create(IMAGE_PULL, "app", spec)
         waiting = objects.wait(IMAGE_PULL, "app", lambda body: bool(body["status"].get("failedAttempts")))

@@ -54,7 +54,7 @@ def test_what_may_pass_is_tried_again(
         image = make_image()
         gates[name] = make_gate(image.registry)
         fault(gates[name])
-        spec = {"image": through(gates[name], image), "daemonName": engine.name, "timeoutSeconds": 2}
+        spec = {"image": through(gates[name], image), "daemonName": engine.name, "timeoutSeconds": 6}
         objects.create(IMAGE_PULL, name, spec)
     for name, (_, expected) in FAULTS.items():
         failed = objects.wait(IMAGE_PULL, name, _has_failed)["status"]
