@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import latency, tracking
 from bench.figures import Figure, figures_table, ratios_table
+from bench.gaps import share_taken
 from devcluster import during, install
 from devcluster.errors import DevClusterError
 from devcluster.operator_process import operator_running
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status says only whether measuring was possible."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_LOGS)
-    console.print(_machine(), highlight=False)
+    machine = _machine()
+    console.print(machine, highlight=False)
     figures = [tracking.coalesced(options.updates * 4), *tracking.written(options.updates)]
     _print(console, "Tracking, processor time", figures)
     try:
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(ratios_table(ratios))
     console.print(f"Percentiles by nearest rank. Load average at the end {os.getloadavg()[0]:.1f}.", highlight=False)
     if options.json is not None:
-        document = {"machine": _machine(), "figures": [figure.document() for figure in [*figures, *measured]]}
+        document = {"machine": machine, "figures": [figure.document() for figure in [*figures, *measured]]}
         options.json.write_text(json.dumps(document, indent=1), encoding="utf-8")
     return 0
 
@@ -55,7 +57,7 @@ def _print(console: Console, title: str, figures: Sequence[Figure]) -> None:
 def _machine() -> str:
     return (
         f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} processors,"
-        f" load average {os.getloadavg()[0]:.1f}"
+        f" load average {os.getloadavg()[0]:.1f}, {share_taken():.1%} of a busy loop's time taken by others"
     )
 
 
