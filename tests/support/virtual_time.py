@@ -6,11 +6,8 @@ import asyncio
 import selectors
 import time
 from collections.abc import Coroutine
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest.mock import patch
-
-from imageops.cluster import status_writer
 
 T = TypeVar("T")
 
@@ -45,12 +42,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def monotonic() -> float:
-    """Return the time of the running loop: stands where a module reads `time.monotonic`."""
+    """Return the time of the running loop."""
     return asyncio.get_running_loop().time()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; the StatusWriter's clock is that of the loop meanwhile."""
-    clock = patch.object(status_writer, "time", SimpleNamespace(monotonic=monotonic))
-    with clock, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    """Run a coroutine to its end; `time.monotonic` is the clock of the loop meanwhile."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, patch("time.monotonic", runner.get_loop().time):
         return runner.run(coroutine)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,9 +110,8 @@ async def test_a_process_that_waits_ends_at_a_signal() -> None:
 
 
 @pytest.mark.feature("health.liveness")
-def test_a_dead_watch_is_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_watch_is_no_life() -> None:
     """/healthz names the kinds, until an answer comes."""
-    monkeypatch.setattr(watches, "time", SimpleNamespace(monotonic=monotonic))
 
     async def story() -> None:
         health = app._Health()
