@@ -28,8 +28,8 @@ RATE = 1_000_000
 LARGE = 200_000_000
 LARGE_RATE = 15_000_000
 REPORT_SECONDS = 2.0
-JITTER_SECONDS = 0.1
-"""A write may be seen late by this, so that the next one seems to follow sooner."""
+JITTER_SECONDS = 0.5
+"""By this a busy machine may show a write late, and the next one seems to follow sooner; unit tests know no slack."""
 STAGES = [stage.value for stage in Stage]
 
 
