@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import docker
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
+
+_CHANGING = "data changed during operation, retry"
+"""What Engine 29 says when it was asked for an image in the middle of its removal."""
+_CHANGING_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,16 @@ class LocalDaemon:
 
     def inspect(self, reference: str) -> Mapping[str, Any] | None:
         """Return what the Engine says of an image; None if it has none."""
+        deadline = time.monotonic() + _CHANGING_SECONDS
         with self.client() as client:
-            try:
-                return _inspected(client, reference)
-            except NotFound:  # Engine 29 names the content that is missing while it removes an image
-                return None
+            while True:
+                try:
+                    return _inspected(client, reference)
+                except NotFound:  # Engine 29 names the content that is missing while it removes an image
+                    return None
+                except APIError as error:
+                    if _CHANGING not in str(error) or time.monotonic() > deadline:
+                        raise
 
     def manifests(self, reference: str) -> dict[str, bool]:
         """Return for each manifest under a reference whether all of it is there; the containerd store only."""
