@@ -222,5 +222,6 @@ CLASS = PlanClass(
     8001,
     "The API server is silent, gone, or refuses statuses for a minute, while pulls, pushes and a Session run.",
     plans,
+    alone=True,
     sampled=False,
 )

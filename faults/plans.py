@@ -68,7 +68,7 @@ class PlanClass:
     covers: Callable[[], frozenset[str]] = frozenset
     """What its plans have to touch, all of them together."""
     alone: bool = False
-    """Whether a plan disturbs parts that other worlds use too, so that nothing may run beside it."""
+    """Whether nothing may run beside a plan: it disturbs parts that others use too, or needs its share of them."""
     sampled: bool = True
     """Whether samples have plans of it; those that take long have tests of their own with a part of them."""
 
