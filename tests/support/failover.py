@@ -13,6 +13,7 @@ from devcluster.env import Environment
 from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage, manifest_digest, push_image
 from devcluster.install import install
+from devcluster.ledger import GateRequest
 from imageops.api.kinds import IMAGE_PUSH, OPERATION_KINDS, SESSION
 from tests.support.admission import ApiServer
 from tests.support.control_plane import ControlPlane
@@ -88,10 +89,10 @@ class Pair:
         if reason(body) == "AlreadyPushed":
             assert len(self.engine.pushes(image.repository)) == 1
 
-    def tags_written(self, image: PushedImage) -> int:
-        """Return how often the registry was given the tag."""
+    def tag_writes(self, image: PushedImage) -> list[GateRequest]:
+        """Return the requests that gave the registry the tag."""
         path = f"/v2/{image.repository}/manifests/{image.tag}"
-        return sum(one.method == "PUT" and one.path == path for one in self.registry.requests)
+        return [one for one in self.registry.requests if one.method == "PUT" and one.path == path]
 
 
 def lease_settings(seconds: int) -> dict[str, str]:
@@ -154,7 +155,8 @@ def kill_in_push(two: Pair, *, until_bytes: int) -> float:
     two.objects.wait(IMAGE_PUSH, two.name(image), _is_taken_up, seconds=LIMIT_SECONDS)
     seconds = time.monotonic() - killed
     two.assert_pushed_once(image, two.finish_push(image))
-    assert two.tags_written(image) == 1
+    writes = two.tag_writes(image)
+    assert len(writes) == 1, writes
     return seconds
 
 
