@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 CHART = Path(__file__).parents[1] / "gitops" / "chart"
 TIMEOUT = "300s"
 """What the tools are told to wait at most: far more than any of it takes."""
-AT_ONCE_SECONDS = 15.0
+AT_ONCE_SECONDS = 5.0
 """For a process of a busy machine to learn of an end and to exit."""
 ENDS = {Course.RUNS: ("Ready", "Current"), Course.RUNS_TO_FAIL: ("Stalled", "Failed")}
 """For each end: the condition that kubectl waits for, and what kstatus says then."""
