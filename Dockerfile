@@ -10,9 +10,9 @@ ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_N
 WORKDIR /src
 COPY requirements-build.lock requirements-operator.lock ./
 RUN ["python", "-m", "venv", "/build"]
-RUN ["/build/bin/pip", "install", "--require-hashes", "--requirement", "requirements-build.lock"]
+RUN ["/build/bin/pip", "install", "--no-deps", "--require-hashes", "--requirement", "requirements-build.lock"]
 RUN ["python", "-m", "venv", "--without-pip", "/opt/imageops"]
-RUN ["/build/bin/pip", "--python", "/opt/imageops/bin/python", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-operator.lock"]
+RUN ["/build/bin/pip", "--python", "/opt/imageops/bin/python", "install", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-operator.lock"]
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN ["/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]

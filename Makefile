@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench faults e2e tests charts docsite
 GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
 UV_VERSION := 0.13.8
+# What the lock says and nothing else: with dependencies on, pip resolves an extra anew and finds a release that is newer
+# than the lock. `pip check` then tells of a lock that lacks something.
+PINNED := --quiet --no-compile --require-hashes --no-deps
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 E2E_ = $(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
 E2E_kind = .ci/on-kind .ci/cluster-trial
@@ -26,12 +29,14 @@ init: $(STAMP) ## Make .venv and install what requirements.lock pins, hashes che
 # Less than the tests need, so that a demonstration starts sooner.
 $(RUNS): requirements-operator.lock requirements-build.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --require-hashes $(addprefix --requirement=,$(filter %.lock,$^))
+	$(BIN)/pip install $(PINNED) $(addprefix --requirement=,$(filter %.lock,$^))
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	@touch $@
 
 $(STAMP): $(RUNS) requirements.lock
-	$(BIN)/pip install --quiet --no-compile --require-hashes --requirement requirements.lock
+	$(BIN)/pip install $(PINNED) --requirement requirements.lock
+	$(BIN)/pip check
 	@touch $@
 
 lock: init ## Resolve the dependencies of pyproject.toml anew, and those of the image to the same versions

@@ -73,7 +73,7 @@ def lay_out_operator(root: Path, work: Path) -> None:
     _run(sys.executable, "-m", "venv", "--without-pip", str(home))
     pip, python = str(build / "bin" / "pip"), ("--python", str(home / "bin" / "python"))
     into = (*python, "install")
-    hashed = ("--require-hashes", "--requirement")
+    hashed = ("--no-deps", "--require-hashes", "--requirement")
     _run(pip, "install", *hashed, str(source / "requirements-build.lock"))
     _run(pip, *into, "--only-binary", ":all:", *hashed, str(source / "requirements-operator.lock"))
     _run(pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work / "wheels"), str(source))
