@@ -28,6 +28,8 @@ from devcluster.images import PushedImage, push_image
 from devcluster.kubeconfig import Access, KubeClient
 from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_TAG, VERSION, Kind
 from imageops.cluster.api_server import ApiServer
+from imageops.cluster.objects import collection
+from imageops.cluster.paths import ApiPath
 
 BARE_GROUP = "bench.imageops.dev"
 _ROOT = Path(__file__).parents[1]
@@ -176,7 +178,7 @@ async def _ours(
     """Create an object and wait until its end is seen."""
     name = f"ours-{number}"
     body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": case.kind.kind, "metadata": {"name": name}}
-    path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{case.kind.plural}"
+    path = collection(case.kind, namespace)
     began = time.perf_counter()
     await api.create(path, {**body, "spec": case.spec(number)})
     async with asyncio.timeout(_END_SECONDS):
@@ -192,11 +194,11 @@ async def _bare(api: ApiServer, case: _Case, *, namespace: str, number: int, sta
     """Do the least: create, Engine, write the very status that the operator wrote."""
     name = f"bare-{number}"
     body = {"apiVersion": f"{BARE_GROUP}/{VERSION}", "kind": case.kind.kind, "metadata": {"name": name}}
-    path = f"/apis/{BARE_GROUP}/{VERSION}/namespaces/{namespace}/{case.kind.plural}"
+    path = ApiPath.of("apis", BARE_GROUP, VERSION, "namespaces", namespace, case.kind.plural)
     began = time.perf_counter()
     await api.create(path, {**body, "spec": case.spec(number)})
     await asyncio.to_thread(case.engine, number)
-    await api.patch(f"{path}/{name}/status", [{"op": "add", "path": "/status", "value": status}])
+    await api.patch(path / name / "status", [{"op": "add", "path": "/status", "value": status}])
     return (time.perf_counter() - began) * _MILLISECONDS
 
 
@@ -204,7 +206,7 @@ async def _bare(api: ApiServer, case: _Case, *, namespace: str, number: int, sta
 async def _watching(api: ApiServer, kind: Kind, namespace: str) -> AsyncIterator[asyncio.Queue[Body]]:
     """Watch a kind, and give every object that has ended into a queue."""
     ends: asyncio.Queue[Body] = asyncio.Queue()
-    path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{kind.plural}"
+    path = collection(kind, namespace)
     since = (await api.get(path))["metadata"]["resourceVersion"]
     token = await api._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     answer = await api._session.get(

@@ -14,6 +14,7 @@ from typing import Any
 
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiServer
+from imageops.cluster.paths import ApiPath
 from imageops.core import conditions, existing
 from imageops.core.attempts import OperationTurn
 from imageops.core.conditions import FALSE, TRUE, State
@@ -43,7 +44,7 @@ def _without_test_of(path: str) -> Callable[[], None]:
     def make() -> None:
         original = ApiServer.patch
 
-        async def patch(self: ApiServer, target: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+        async def patch(self: ApiServer, target: ApiPath, operations: list[dict[str, Any]]) -> dict[str, Any]:
             return await original(self, target, [one for one in operations if one["path"] != path])
 
         _put(ApiServer, "patch", patch)

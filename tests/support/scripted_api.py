@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from imageops.cluster.api_server import ApiError, ApiUnreachableError, encoded
+from imageops.cluster.paths import ApiPath
 
 Body = dict[str, Any]
 
@@ -73,8 +74,9 @@ class ScriptedApi:
     """Tells when an object is made."""
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
-    def put(self, path: str, body: Body) -> Body:
+    def put(self, path: ApiPath | str, body: Body) -> Body:
         """Store an object as it is, as somebody else would; uid and version are given if it has none."""
+        path = str(path)
         metadata = body.setdefault("metadata", {})
         known = self.objects.get(path)
         metadata.setdefault("name", path.rpartition("/")[2])
@@ -91,8 +93,9 @@ class ScriptedApi:
         """Return the requests of one method."""
         return [request for request in self.requests if request.method == method]
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Body:
+    async def get(self, path: ApiPath | str, query: Mapping[str, str] | None = None) -> Body:
         """Read an object, or the objects below a path."""
+        path = str(path)
         await self._called("GET", path, query, scripted=False)
         if path in self.objects:
             return copy.deepcopy(self.objects[path])
@@ -101,8 +104,9 @@ class ScriptedApi:
             return {"items": copy.deepcopy(below)}
         raise api_error(404, "NotFound")
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> Body:
+    async def create(self, path: ApiPath | str, body: Mapping[str, Any]) -> Body:
         """Create an object."""
+        path = str(path)
         await self._called("POST", path, body)
         if path in self.closed:
             raise self.closed[path]
@@ -113,8 +117,9 @@ class ScriptedApi:
         await self._before_answer(path, body)
         return stored
 
-    async def replace(self, path: str, body: Mapping[str, Any]) -> Body:
+    async def replace(self, path: ApiPath | str, body: Mapping[str, Any]) -> Body:
         """Replace an object in the version that `body` names."""
+        path = str(path)
         await self._called("PUT", path, body)
         if path not in self.objects:
             raise api_error(404, "NotFound")
@@ -122,8 +127,9 @@ class ScriptedApi:
             raise api_error(409, "Conflict")
         return self.put(path, copy.deepcopy(dict(body)))
 
-    async def patch(self, path: str, operations: list[Body]) -> Body:
+    async def patch(self, path: ApiPath | str, operations: list[Body]) -> Body:
         """Apply a JSON patch."""
+        path = str(path)
         operations = json.loads(encoded(operations))
         await self._called("PATCH", path, operations)
         place = path.removesuffix("/status")
@@ -144,8 +150,9 @@ class ScriptedApi:
         await self._before_answer(path, operations)
         return stored
 
-    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
+    async def delete(self, path: ApiPath | str, *, uid: str, resource_version: str | None = None) -> None:
         """Delete an object."""
+        path = str(path)
         await self._called("DELETE", path, uid)
         if path.rpartition("/")[0] in self.kept:
             raise self.kept[path.rpartition("/")[0]]

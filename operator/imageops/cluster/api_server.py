@@ -15,7 +15,9 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio import client, config
 from pydantic_core import to_json
+from yarl import URL
 
+from imageops.cluster.paths import ApiPath
 from imageops.engine.redaction import without_credentials
 
 REQUEST_TIMEOUT_SECONDS = 30.0
@@ -137,16 +139,16 @@ class ApiServer:
         """Close all connections."""
         await self._session.close()
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def get(self, path: ApiPath, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read an object or a list.
 
         Raises:
             ApiError: If there is no such object, or no answer.
 
         """
-        return await self._request("GET", f"{path}?{urlencode(query)}" if query else path)
+        return await self._request("GET", path, query=f"?{urlencode(query)}" if query else "")
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(self, path: ApiPath, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object in a collection and return it as stored.
 
         Raises:
@@ -155,7 +157,7 @@ class ApiServer:
         """
         return await self._request("POST", path, body=body)
 
-    async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def replace(self, path: ApiPath, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object, if it still has the resourceVersion in `body`, and return it as stored.
 
         Raises:
@@ -164,7 +166,7 @@ class ApiServer:
         """
         return await self._request("PUT", path, body=dict(body))
 
-    async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+    async def patch(self, path: ApiPath, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply a JSON patch (RFC 6902) and return the object as stored; a value may be a model.
 
         Raises:
@@ -173,7 +175,7 @@ class ApiServer:
         """
         return await self._request("PATCH", path, body=operations, content_type=JSON_PATCH)
 
-    async def delete(self, path: str, *, uid: str, resource_version: str | None = None) -> None:
+    async def delete(self, path: ApiPath, *, uid: str, resource_version: str | None = None) -> None:
         """Delete the object with this uid; one that is gone, or has another uid, is left.
 
         With `resource_version` one that has been changed since is left too.
@@ -193,12 +195,13 @@ class ApiServer:
     async def _request(
         self,
         method: str,
-        path: str,
+        path: ApiPath,
         *,
+        query: str = "",
         body: Any = None,
         content_type: str = JSON,
     ) -> dict[str, Any]:
-        request = f"{method} {path.partition('?')[0]}"
+        request = f"{method} {path}"
         headers = {"Content-Type": content_type, "Accept": JSON}
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token is not None:
@@ -206,7 +209,7 @@ class ApiServer:
         try:
             answer = await self._session.request(
                 method,
-                self._configuration.host + path,
+                URL(f"{self._configuration.host}{path}{query}", encoded=True),  # sent as it is, nothing resolved in it
                 headers=headers,
                 data=None if body is None else encoded(body),
                 **self._options,

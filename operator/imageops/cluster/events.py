@@ -15,7 +15,7 @@ from uuid import uuid4
 from imageops.api.errors import MESSAGE_MAX_LENGTH
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiError, ApiServer
-from imageops.cluster.objects import ObjectKey
+from imageops.cluster.objects import ObjectKey, core_collection
 
 logger = logging.getLogger("imageops.cluster")
 
@@ -70,13 +70,13 @@ class EventRecorder:
 
     async def _publish(self, event: _Event) -> None:
         identity = (event.key.uid, event.reason, event.message)
-        collection = f"/api/v1/namespaces/{event.key.namespace}/events"
+        collection = core_collection(event.key.namespace, "events")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if identity in self._published:
             name, count = self._published[identity]
             try:
                 await self._api.patch(
-                    f"{collection}/{name}",
+                    collection / name,
                     [
                         {"op": "replace", "path": "/count", "value": count + 1},
                         {"op": "replace", "path": "/lastTimestamp", "value": now},
@@ -104,7 +104,7 @@ def _body(event: _Event, now: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{key.name[:220]}.{uuid4().hex[:16]}", "namespace": key.namespace},
+        "metadata": {"name": f"{key.name[:220].rstrip('-.')}.{uuid4().hex[:16]}", "namespace": key.namespace},
         "involvedObject": {
             "apiVersion": key.api_version,
             "kind": key.kind.kind,

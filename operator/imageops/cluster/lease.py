@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imageops.cluster.api_server import ApiError, ApiServer
+from imageops.cluster.paths import ApiPath
 from imageops.core.lease import LeaseClaim, Sighting, Timing, given_back, next_claim, sight
 
 logger = logging.getLogger("imageops.cluster")
@@ -44,7 +45,7 @@ class Lease:
         self.name = name
         self.identity = identity
         self._api = api
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._collection = ApiPath.of("apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases")
         self._namespace = namespace
         self._timing = timing
         self._stored: dict[str, Any] | None = None
@@ -90,7 +91,7 @@ class Lease:
         self._held_until = NEVER
         try:
             async with asyncio.timeout(self._timing.renew_deadline / 2):
-                stored = await self._api.get(f"{self._collection}/{self.name}")
+                stored = await self._api.get(self._collection / self.name)
                 claim = LeaseClaim.read(stored.get("spec") or {})
                 if claim.holder == self.identity:
                     await self._replace(stored, given_back(claim, written_at=datetime.now(UTC)))
@@ -136,7 +137,7 @@ class Lease:
 
     async def _look(self) -> None:
         try:
-            self._see(await self._api.get(f"{self._collection}/{self.name}"))
+            self._see(await self._api.get(self._collection / self.name))
         except ApiError as error:
             if not error.not_found:
                 raise
@@ -152,7 +153,7 @@ class Lease:
     async def _replace(self, stored: dict[str, Any], claim: LeaseClaim) -> dict[str, Any]:
         """Replace exactly the version that was read; what others keep in the Lease stays."""
         spec = {**(stored.get("spec") or {}), **claim.spec()}
-        return await self._api.replace(f"{self._collection}/{self.name}", {**stored, "spec": spec})
+        return await self._api.replace(self._collection / self.name, {**stored, "spec": spec})
 
     def _body(self, claim: LeaseClaim) -> dict[str, Any]:
         return {

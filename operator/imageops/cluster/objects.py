@@ -1,8 +1,12 @@
 """Name objects of our kinds by their paths on the API server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imageops.api.kinds import GROUP, VERSION, Kind
+from imageops.cluster.paths import ApiPath
+
+SERVED_GROUP = ApiPath.of("apis", GROUP, VERSION)
+"""Where the API server tells which of our kinds it serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +17,12 @@ class ObjectKey:
     namespace: str
     name: str
     uid: str
+    path: ApiPath = field(init=False, compare=False, repr=False)
+    """The object's path."""
 
-    @property
-    def path(self) -> str:
-        """The object's path."""
-        return f"{collection(self.kind, self.namespace)}/{self.name}"
+    def __post_init__(self) -> None:
+        """Build the path once: each write needs it."""
+        object.__setattr__(self, "path", collection(self.kind, self.namespace) / self.name)
 
     @property
     def api_version(self) -> str:
@@ -28,7 +33,12 @@ class ObjectKey:
         return f"{self.kind.kind} {self.namespace}/{self.name}"
 
 
-def collection(kind: Kind, namespace: str | None = None) -> str:
+def collection(kind: Kind, namespace: str | None = None) -> ApiPath:
     """Return the path of a kind's objects, in one namespace or in all."""
-    place = f"namespaces/{namespace}/" if namespace is not None else ""
-    return f"/apis/{GROUP}/{VERSION}/{place}{kind.plural}"
+    place = SERVED_GROUP / "namespaces" / namespace if namespace is not None else SERVED_GROUP
+    return place / kind.plural
+
+
+def core_collection(namespace: str, plural: str) -> ApiPath:
+    """Return the path of objects of Kubernetes' own core group in a namespace."""
+    return ApiPath.of("api", "v1", "namespaces", namespace, plural)

@@ -257,7 +257,7 @@ class StatusWriter:
         if anew:
             lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
         try:
-            stored = await self._api.patch(f"{key.path}/status", operations)
+            stored = await self._api.patch(key.path / "status", operations)
         except ApiError as error:
             if anew and not error.transient:
                 lane.unanswered.pop()

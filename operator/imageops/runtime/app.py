@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from imageops.api.kinds import GROUP, OPERATION_KINDS, SESSION, VERSION, Kind
+from imageops.api.kinds import OPERATION_KINDS, SESSION, Kind
 from imageops.cluster.api_server import ApiError, ApiServer, Permit
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.lease import Lease
+from imageops.cluster.objects import SERVED_GROUP
 from imageops.cluster.status_writer import StatusWriter
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.controller import Controller, Decider
@@ -273,7 +274,7 @@ async def _wait_for_kinds(api: ApiServer) -> None:
     reported: set[str] = set()
     while True:
         try:
-            served = await api.get(f"/apis/{GROUP}/{VERSION}")
+            served = await api.get(SERVED_GROUP)
             missing = wanted - {resource["name"] for resource in served.get("resources") or ()}
         except ApiError as error:
             missing = wanted

@@ -33,10 +33,12 @@ class OperationCredentials:
     secrets: NamespaceSecrets
     own: CredentialSource
     session: CredentialSource
+    writes: bool
+    """Whether the operation writes to its registry."""
 
     async def for_host(self, host: str) -> ChosenCredential:
         """Return the credential for a registry host."""
-        return await resolve(host, own=self.own, session=self.session, reader=self.secrets)
+        return await resolve(host, own=self.own, session=self.session, reader=self.secrets, writes=self.writes)
 
 
 def arguments_of(

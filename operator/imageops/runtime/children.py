@@ -37,7 +37,7 @@ async def create_child(api: ApiServer, session: Entry, child: CreateChild, *, no
         if not error.already_exists:
             _note(session, child, error, now)
             return None
-        stored = await api.get(f"{path}/{child.name}")
+        stored = await api.get(path / child.name)
         if session.key.uid not in {owner.get("uid") for owner in stored["metadata"].get("ownerReferences") or ()}:
             session.foreign.add(child.name)
             return None
@@ -57,7 +57,7 @@ async def delete_child(api: ApiServer, session: Entry, child: DeleteChild, *, no
     """
     path = collection(OPERATION_KINDS[child.kind], session.key.namespace)
     try:
-        await api.delete(f"{path}/{child.name}", uid=child.uid)
+        await api.delete(path / child.name, uid=child.uid)
     except ApiError as error:
         if not error.code:
             raise

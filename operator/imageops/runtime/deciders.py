@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from imageops.access.resolution import CredentialSource
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
-from imageops.api.operations import ImagePullSpec, ImageTagSpec, OperationSpec
+from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.session import SessionSpec
@@ -126,6 +126,7 @@ class OperationDecider:
             secrets=NamespaceSecrets(self.api, entry.key.namespace),
             own=_source(spec),
             session=_source(session.spec) if session is not None else CredentialSource(),
+            writes=isinstance(spec, ImagePushSpec),
         )
         status: OperationStatus = entry.status
         arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))
@@ -149,7 +150,7 @@ class OperationDecider:
         session = self.store.session_of(entry)
         if session is None:
             try:
-                body = await self.api.get(f"{collection(SESSION, entry.key.namespace)}/{name}")
+                body = await self.api.get(collection(SESSION, entry.key.namespace) / name)
             except ApiError as error:
                 if error.not_found:
                     return Parent(missing=True)

@@ -18,6 +18,7 @@ from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
+from imageops.cluster.paths import is_object_name
 from imageops.core.creation import Refused
 from imageops.core.run import supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
@@ -131,7 +132,6 @@ def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
     except OperationError as refusal:
         error = refusal
         spec_hash = SpecHash.of(spec) if spec is not None else SpecHash.of_refused(raw_spec)
-    session = raw_spec.get("sessionRef")
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
     deleted_at = metadata.get("deletionTimestamp")
     return Reading(
@@ -149,9 +149,16 @@ def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
         error=error,
         spec_hash=spec_hash,
         references=references,
-        session_name=session.get("name") if isinstance(session, dict) else None,
+        session_name=_session_name(raw_spec),
         people=_people(metadata),
     )
+
+
+def _session_name(raw_spec: Mapping[str, Any]) -> str | None:
+    """Return the name of the Session that an operation names, also where the rest of its spec is refused."""
+    session = raw_spec.get("sessionRef")
+    name = session.get("name") if isinstance(session, dict) else None
+    return name if isinstance(name, str) and is_object_name(name) else None
 
 
 def _runnable(spec: SpecModel) -> RunnableSpec:

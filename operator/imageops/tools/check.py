@@ -7,7 +7,7 @@ from imageops.api.operations import ImagePullPolicy
 from imageops.api.reasons import Reason
 from imageops.tools.evidence import ImageResult
 from imageops.tools.pull import PullArguments, PullTool
-from imageops.tools.surroundings import known_auth, known_daemon
+from imageops.tools.surroundings import known_credential, known_daemon
 from imageops.tools.tool import ToolContext
 
 
@@ -37,7 +37,7 @@ class CheckTool:
 
     async def _compare(self, arguments: PullArguments, context: ToolContext, digest: str) -> None:
         daemon, host = self.pull.daemon, arguments.reference.host
-        auth = await known_auth(self.pull.credentials, host, context)
+        auth = (await known_credential(self.pull.credentials, host, context)).auth
         with daemon.budgets.visit(host, auth, self.pull.requester) as visit:
             remote = await daemon.engine.distribution(arguments.reference, auth=auth)
             visit.served()

@@ -17,7 +17,7 @@ from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, Registr
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
+from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
 
 _UNKNOWN_PLATFORM = "unknown"
@@ -119,9 +119,9 @@ class PullTool:
         if not needed:
             return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
         host = arguments.reference.host
-        auth = await known_auth(self.credentials, host, context)
-        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, auth)
-        with self.daemon.budgets.visit(host, auth, self.requester) as visit:
+        chosen = await known_credential(self.credentials, host, context)
+        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, chosen)
+        with self.daemon.budgets.visit(host, chosen.auth, self.requester) as visit:
             async with access.judged():
                 remote = await self._offered(arguments, access)
             visit.served()
@@ -134,7 +134,8 @@ class PullTool:
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
         """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""
         self.daemon.transfers.refuse_the_waiting(self.requester)
-        auth = await known_auth(self.credentials, arguments.reference.host, context)
+        chosen = await known_credential(self.credentials, arguments.reference.host, context)
+        auth = chosen.auth
         key = (str(arguments.reference), arguments.platform, auth)
         place = None
         if self.daemon.pulls.is_running(key):
@@ -142,7 +143,7 @@ class PullTool:
         else:
             place = self.daemon.transfers.take(self.requester)
 
-        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, auth)
+        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, chosen)
 
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:

@@ -17,7 +17,7 @@ from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalMa
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
+from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ToolContext
 
 
@@ -66,8 +66,9 @@ class PushTool:
         if image is None:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
-        auth = await known_auth(self.credentials, reference.host, context)
-        access = RegistryAccess(self.daemon.engine, self.credentials, reference, auth)
+        chosen = await known_credential(self.credentials, reference.host, context)
+        auth = chosen.auth
+        access = RegistryAccess(self.daemon.engine, self.credentials, reference, chosen)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
             async with access.judged():
                 before = await access.lookup()

@@ -77,11 +77,11 @@ async def known_daemon(daemon: Daemon, context: ToolContext) -> DaemonInfo:
     return info
 
 
-async def known_auth(credentials: Credentials, host: str, context: ToolContext) -> RegistryAuth | None:
+async def known_credential(credentials: Credentials, host: str, context: ToolContext) -> ChosenCredential:
     """Choose the credential for a host, and put on record which one it is."""
     chosen = await credentials.for_host(host)
     context.learn(auth=chosen.shown)
-    return chosen.auth
+    return chosen
 
 
 @dataclass(slots=True)
@@ -91,9 +91,14 @@ class RegistryAccess:
     engine: ImageEngine
     credentials: Credentials
     reference: Reference
-    auth: RegistryAuth | None
-    """The credential as the attempt has read it; None = anonymous."""
+    chosen: ChosenCredential
+    """The credential as the attempt has read it."""
     _accepted: bool = False
+
+    @property
+    def auth(self) -> RegistryAuth | None:
+        """The credential itself; None = anonymous."""
+        return self.chosen.auth
 
     async def lookup(self) -> RemoteImage | None:
         """Ask the registry, through the daemon, what it has; None = nothing of this name."""
@@ -107,14 +112,20 @@ class RegistryAccess:
         try:
             yield
         except OperationError as error:
-            if error.reason is not Reason.AUTH_FAILED or self.auth is None:
+            if error.reason is not Reason.AUTH_FAILED:
                 raise
+            if self.auth is None:
+                raise self._explained(error) from error
             changed = await self._has_changed()
             accepted_now = self._accepted and not changed and await self._is_accepted()
             reason = refused_credential(changed=changed, accepted_before=self._accepted, accepted_now=accepted_now)
             if reason is Reason.AUTH_FAILED:
-                raise
+                raise self._explained(error) from error
             raise OperationError(reason, f"{reason.sentence} The image is {self.reference}.") from error
+
+    def _explained(self, error: OperationError) -> OperationError:
+        """Tell with a refusal what was passed over when the credential was chosen."""
+        return OperationError(error.reason, error.message, hint=f"{self.chosen.note} {error.hint}".lstrip())
 
     async def _has_changed(self) -> bool:
         try:

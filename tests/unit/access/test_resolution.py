@@ -20,7 +20,7 @@ class Namespace:
     """The Secrets of a namespace by the hosts they serve, and its ServiceAccounts by their Secrets."""
 
     secrets: dict[str, str | Reason] = field(default_factory=dict)
-    accounts: dict[str, list[str]] = field(default_factory=dict)
+    accounts: dict[str, list[str | None]] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
 
     async def secret(self, name: str) -> SecretCredentials:
@@ -32,7 +32,7 @@ class Namespace:
         auth = RegistryAuth(username=name, password="p", server=host)
         return SecretCredentials(name=name, by_host={host: auth}, helpers=frozenset())
 
-    async def image_pull_secrets(self, service_account: str) -> Sequence[str] | None:
+    async def image_pull_secrets(self, service_account: str) -> Sequence[str | None] | None:
         """Return the Secrets of an account."""
         self.read.append(f"account {service_account}")
         return self.accounts.get(service_account)
@@ -46,7 +46,7 @@ NAMESPACE = {
     "elsewhere": "other.example",
     "broken": Reason.SECRET_INVALID,
 }
-ACCOUNTS = {
+ACCOUNTS: dict[str, list[str | None]] = {
     "robot": ["account"],
     "useless": ["elsewhere"],
     "empty": [],
@@ -61,12 +61,13 @@ async def chosen(
     session: CredentialSource,
     *,
     host: str = HOST,
-    accounts: dict[str, list[str]] | None = None,
+    accounts: dict[str, list[str | None]] | None = None,
+    writes: bool = False,
 ) -> str | Reason:
     """Return the Secret that is used, with how it was found, or why there is none."""
     reader = Namespace(dict(NAMESPACE), ACCOUNTS if accounts is None else accounts)
     try:
-        result = await resolve(host, own=own, session=session, reader=reader)
+        result = await resolve(host, own=own, session=session, reader=reader, writes=writes)
     except OperationError as error:
         return error.reason
     shown = result.shown
@@ -130,5 +131,46 @@ async def test_a_secret_that_nobody_made_yet_blocks_no_public_image() -> None:
 async def test_nothing_is_read_that_does_not_matter() -> None:
     """An own Secret is the only one that is looked at."""
     reader = Namespace(dict(NAMESPACE), ACCOUNTS)
-    await resolve(HOST, own=source("mine"), session=source("session"), reader=reader)
+    await resolve(HOST, own=source("mine"), session=source("session"), reader=reader, writes=False)
     assert reader.read == ["mine"]
+
+
+@pytest.mark.feature("cred.own-namespace")
+async def test_an_entry_that_is_no_name_is_passed_over_and_told_by_its_position() -> None:
+    """The API server takes any text there; the text itself is not repeated."""
+    reader = Namespace(dict(NAMESPACE), {"robot": [None, "account", None], "odd": ["elsewhere", None]})
+    found = await resolve(HOST, own=source(account="robot"), session=NOTHING, reader=reader, writes=False)
+    assert (found.auth is not None, "imagePullSecrets[0] of ServiceAccount 'robot'" in found.note) == (True, True)
+    found = await resolve(HOST, own=source(account="odd"), session=NOTHING, reader=reader, writes=False)
+    assert (found.auth, "imagePullSecrets[1] of ServiceAccount 'odd'" in found.note) == (None, True)
+    assert reader.read == ["account robot", "account", "account odd", "elsewhere"]
+
+
+@pytest.mark.feature("cred.precedence")
+@pytest.mark.parametrize(
+    ("own", "session", "expected"),
+    [
+        (source("mine"), NOTHING, "SecretRef mine"),
+        (NOTHING, source("session"), "Session session"),
+        (source(account="robot"), NOTHING, "ServiceAccount account"),
+        (source(account="default"), NOTHING, "ServiceAccount default"),
+        (NOTHING, source(account="robot"), "ServiceAccount account"),
+        (NOTHING, source("elsewhere"), "Anonymous"),
+        (NOTHING, NOTHING, "Anonymous"),
+    ],
+)
+async def test_a_push_uses_what_is_named_for_it(
+    own: CredentialSource, session: CredentialSource, expected: str
+) -> None:
+    """Never what happens to lie in the ServiceAccount default, which serves the pulls of pods."""
+    accounts: dict[str, list[str | None]] = {"robot": ["account"], "default": ["default"]}
+    assert await chosen(own, session, accounts=accounts, writes=True) == expected
+
+
+@pytest.mark.feature("cred.precedence")
+async def test_an_anonymous_push_says_what_to_name() -> None:
+    """And does not even read the account."""
+    reader = Namespace(dict(NAMESPACE), ACCOUNTS)
+    found = await resolve(HOST, own=NOTHING, session=NOTHING, reader=reader, writes=True)
+    assert (found.auth, reader.read) == (None, [])
+    assert "secretRef" in found.note

@@ -12,11 +12,14 @@ import pytest
 import yaml
 from aiohttp import web
 
+from imageops.api.kinds import IMAGE_PULL
 from imageops.cluster import api_server
 from imageops.cluster.api_server import JSON, ApiError, ApiServer, ApiUnreachableError, NotPermittedError, Permit
+from imageops.cluster.objects import collection
+from imageops.cluster.paths import ApiPath
 
 TOKEN = "bearer-of-the-operator"
-PATH = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls/app"
+PATH = collection(IMAGE_PULL, "team") / "app"
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class Server:
     drop: bool = False
     silence: asyncio.Event | None = None
     seen: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
+    """The paths as they came over the wire."""
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def wait_for(self, number: int) -> None:
@@ -39,6 +44,7 @@ class Server:
     async def handle(self, request: web.Request) -> web.Response:
         """Answer."""
         text = await request.text()
+        self.raw.append(request._message.path)
         self.seen.append((request.method, request.path_qs, dict(request.headers), json.loads(text) if text else None))
         async with self.came:
             self.came.notify_all()
@@ -91,13 +97,13 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         await api.delete(PATH, uid="uid-1")
         await api.delete(PATH, uid="uid-1", resource_version="7")
     assert [(method, path) for method, path, _, _ in server.seen] == [
-        ("GET", PATH),
-        ("GET", f"{PATH}?labelSelector=imageops.dev/session%3Da+b"),
-        ("POST", PATH),
-        ("PUT", PATH),
-        ("PATCH", PATH),
-        ("DELETE", PATH),
-        ("DELETE", PATH),
+        ("GET", str(PATH)),
+        ("GET", f"{PATH}?labelSelector=imageops.dev%2Fsession%3Da+b"),
+        ("POST", str(PATH)),
+        ("PUT", str(PATH)),
+        ("PATCH", str(PATH)),
+        ("DELETE", str(PATH)),
+        ("DELETE", str(PATH)),
     ]
     assert {headers["Authorization"] for _, _, headers, _ in server.seen} == {f"Bearer {TOKEN}"}
     types = [headers["Content-Type"] for _, _, headers, _ in server.seen[2:]]
@@ -109,6 +115,16 @@ async def test_each_verb_is_one_request_with_our_token(tmp_path: Path) -> None:
         {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1"}},
         {"propagationPolicy": "Background", "preconditions": {"uid": "uid-1", "resourceVersion": "7"}},
     ]
+
+
+@pytest.mark.feature("cred.own-namespace")
+async def test_a_path_is_sent_as_it_is(tmp_path: Path) -> None:
+    """Nothing in it is resolved or decoded on the way, should anything odd have come into it."""
+    odd = ApiPath(("api", "v1", "namespaces", "b", "secrets", "..", "%2e%2e", "a"))
+    server = Server()
+    async with serving(server, tmp_path) as api:
+        await api.get(odd)
+    assert server.raw == [str(odd)]
 
 
 def refusal(reason: str, *, causes: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from imageops.cluster import lease as leases
 from imageops.cluster.lease import Lease
+from imageops.cluster.paths import ApiPath
 from imageops.core.lease import LeaseClaim, Timing
 from tests.support.scripted_api import Body, ScriptedApi, api_error, unreachable
 from tests.support.virtual_time import monotonic, run
@@ -30,7 +31,7 @@ class LateAnswers(ScriptedApi):
 
     after: float = 0.0
 
-    async def replace(self, path: str, body: Mapping[str, Any]) -> Body:
+    async def replace(self, path: ApiPath | str, body: Mapping[str, Any]) -> Body:
         """Replace an object."""
         stored = await ScriptedApi.replace(self, path, body)
         await asyncio.sleep(self.after)

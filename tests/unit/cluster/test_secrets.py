@@ -9,6 +9,7 @@ from imageops.api.errors import OperationError
 from imageops.api.kinds import IMAGE_TAG
 from imageops.api.reasons import Reason
 from imageops.cluster.objects import ObjectKey, collection
+from imageops.cluster.paths import ApiPath
 from imageops.cluster.secrets import NamespaceSecrets
 from tests.support.scripted_api import ScriptedApi, api_error
 
@@ -19,7 +20,7 @@ ACCOUNT = "/api/v1/namespaces/team/serviceaccounts/robot"
 class RefusingApi(ScriptedApi):
     """An API server that gives nothing out."""
 
-    async def get(self, path: str, query: Any = None) -> dict[str, Any]:  # noqa: ARG002 - the interface
+    async def get(self, path: ApiPath | str, query: Any = None) -> dict[str, Any]:  # noqa: ARG002 - the interface
         """Refuse."""
         raise api_error(403, "Forbidden")
 
@@ -69,13 +70,35 @@ async def test_an_account_names_its_pull_secrets() -> None:
     assert await secrets(api).image_pull_secrets("robot") is None
     api.put(ACCOUNT, {})
     assert await secrets(api).image_pull_secrets("robot") == []
-    api.put(ACCOUNT, {"imagePullSecrets": [{"name": "a"}, {"name": ""}, {"name": "b"}]})
-    assert await secrets(api).image_pull_secrets("robot") == ["a", "b"]
+    entries = [{"name": "a"}, {"name": ""}, {"name": "../../team-a/secrets/b"}, {}, "c", {"name": 7}, {"name": "b"}]
+    api.put(ACCOUNT, {"imagePullSecrets": entries})
+    assert await secrets(api).image_pull_secrets("robot") == ["a", None, None, None, None, None, "b"]
+
+
+@pytest.mark.feature("cred.own-namespace")
+@pytest.mark.parametrize("name", ["../../team-a/secrets/s", "..%2fs", "s?watch=true", "", "S"])
+async def test_what_is_no_name_is_not_even_asked_for(name: str) -> None:
+    """No request leaves the process."""
+    api = ScriptedApi()
+    assert await reason_of(secrets(api).secret(name)) is Reason.SECRET_NOT_FOUND
+    assert await reason_of(secrets(api).image_pull_secrets(name)) is Reason.SECRET_NOT_FOUND
+    assert api.requests == []
+
+
+@pytest.mark.feature("cred.own-namespace")
+@pytest.mark.parametrize("metadata", [{"namespace": "team-a"}, {"name": "other"}, {"namespace": None}])
+async def test_another_object_than_was_asked_for_is_not_used(metadata: dict[str, Any]) -> None:
+    """Whatever made the API server, or something before it, answer so."""
+    api = ScriptedApi()
+    for path in (SECRET, ACCOUNT):
+        api.put(path, {"type": "kubernetes.io/dockerconfigjson", "metadata": dict(metadata)})
+    assert await reason_of(secrets(api).secret("s")) is Reason.SECRET_NOT_FOUND
+    assert await reason_of(secrets(api).image_pull_secrets("robot")) is Reason.SECRET_NOT_FOUND
 
 
 def test_objects_are_named_by_their_paths() -> None:
     """Of one namespace, or of all."""
     key = ObjectKey(IMAGE_TAG, "team", "app", "uid")
-    assert key.path == "/apis/imageops.dev/v1alpha1/namespaces/team/imagetags/app"
-    assert collection(IMAGE_TAG) == "/apis/imageops.dev/v1alpha1/imagetags"
+    assert str(key.path) == "/apis/imageops.dev/v1alpha1/namespaces/team/imagetags/app"
+    assert str(collection(IMAGE_TAG)) == "/apis/imageops.dev/v1alpha1/imagetags"
     assert (str(key), key.api_version) == ("ImageTag team/app", "imageops.dev/v1alpha1")

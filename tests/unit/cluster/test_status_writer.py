@@ -54,7 +54,7 @@ class Bench:
 
     def version(self, key: ObjectKey) -> str:
         """Return the version of an object."""
-        return str(self.api.objects[key.path]["metadata"]["resourceVersion"])
+        return str(self.api.objects[str(key.path)]["metadata"]["resourceVersion"])
 
     async def commit(self, status: OperationStatus, *, basis: str | None = None, void: bool = False) -> None:
         """Commit on the present version, or on another."""
@@ -136,7 +136,7 @@ def test_progress_is_written_alone_where_all_the_rest_is_known_to_be_there() -> 
             bench.report(status, held=before)
             await asyncio.sleep(3)
             assert bench.api.of("PATCH")[-1].body[-1]["path"] == path
-            assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(status)
+            assert bench.api.objects[str(bench.keys[0].path)]["status"] == to_wire(status)
 
     assert play(story).counted == ["ok"] * len(steps)
 
@@ -207,7 +207,7 @@ def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:
             await bench.commit(progress(1))
         bench.report(progress(2))
         await asyncio.sleep(10)
-        assert "status" not in bench.api.objects[bench.keys[0].path]
+        assert "status" not in bench.api.objects[str(bench.keys[0].path)]
 
     bench = play(story)
     assert (bench.counted, bench.written) == (["stale", "told", "stale"], [])
@@ -307,7 +307,7 @@ def test_a_commit_comes_after_the_report_in_flight_and_drops_the_waiting_one() -
         bench.report(progress(2))
         await bench.commit(progress(3))
         await asyncio.sleep(20.0)
-        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(3))
+        assert bench.api.objects[str(bench.keys[0].path)]["status"] == to_wire(progress(3))
 
     assert play(story).percents == [1, 3]
 
@@ -323,7 +323,7 @@ def test_a_report_that_fails_while_a_commit_waits_is_not_tried_again() -> None:
         await asyncio.sleep(1.0)
         await bench.commit(progress(2))
         await asyncio.sleep(20.0)
-        assert bench.api.objects[bench.keys[0].path]["status"] == to_wire(progress(2))
+        assert bench.api.objects[str(bench.keys[0].path)]["status"] == to_wire(progress(2))
 
     assert play(story).percents == [1, 2]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from imageops.access.resolution import ANONYMOUS, ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
@@ -52,7 +53,7 @@ async def dealt(access: RegistryAccess, happening: Callable[[], None]) -> None:
 async def refused(happening: Happening, *, asked: bool = True, auth: RegistryAuth | None = GOOD) -> OperationError:
     """Return what comes of a refusal in the middle of a transfer."""
     engine, credentials = RecordingEngine(), FixedCredentials(auth)
-    access = RegistryAccess(engine, credentials, REF, auth)
+    access = RegistryAccess(engine, credentials, REF, ChosenCredential(auth, ANONYMOUS, "Something was passed over."))
     if asked:
         await access.lookup()
     with pytest.raises(OperationError) as caught:
@@ -83,7 +84,7 @@ async def test_a_credential_that_was_never_good_is_not_tried_again() -> None:
     """The registry is not asked a second time, so no account is locked; a new Secret is still seen."""
     engine, credentials = RecordingEngine(), FixedCredentials(GOOD)
     engine.failures["distribution"] = OperationError(Reason.AUTH_FAILED)
-    access = RegistryAccess(engine, credentials, REF, GOOD)
+    access = RegistryAccess(engine, credentials, REF, ChosenCredential(GOOD, ANONYMOUS))
     with pytest.raises(OperationError) as caught:
         async with access.judged():
             await access.lookup()
@@ -94,13 +95,15 @@ async def test_a_credential_that_was_never_good_is_not_tried_again() -> None:
 
 async def test_without_a_credential_nothing_can_have_expired() -> None:
     """An anonymous pull that is refused has failed."""
-    assert (await refused(revoked, auth=None)).reason is Reason.AUTH_FAILED
+    error = await refused(revoked, auth=None)
+    assert error.reason is Reason.AUTH_FAILED
+    assert error.hint == f"Something was passed over. {Reason.AUTH_FAILED.hint}"
 
 
 async def test_other_errors_pass() -> None:
     """A refusal is the only thing that is looked into."""
     engine = RecordingEngine()
-    access = RegistryAccess(engine, FixedCredentials(GOOD), REF, GOOD)
+    access = RegistryAccess(engine, FixedCredentials(GOOD), REF, ChosenCredential(GOOD, ANONYMOUS))
     with pytest.raises(OperationError) as caught:
         async with access.judged():
             raise OperationError(Reason.TIMED_OUT)
