@@ -204,6 +204,7 @@ class Cluster:
                 kubeconfig_team_a=str(kubernetes.kubeconfig(self._layout, kubernetes.TEAM_A)),
                 kubeconfig_team_b=str(kubernetes.kubeconfig(self._layout, kubernetes.TEAM_B)),
                 kube_apiserver_url=Access.read(admin).server,
+                audit_log="" if self._named.kubeconfig else str(kubernetes.audit_log(self._layout)),
             )
         return environment
 

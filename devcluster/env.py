@@ -27,6 +27,8 @@ class Environment:
     kubeconfig_team_b: str = ""
     """The same for team-b."""
     kube_apiserver_url: str = ""
+    audit_log: str = ""
+    """The API server's record, one JSON object a line, of who asked for which Secret or ServiceAccount."""
     docker_host: str = ""
     """The Engine of the 29 line with the containerd image store."""
     docker_host_graphdriver: str = ""

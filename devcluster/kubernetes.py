@@ -38,9 +38,27 @@ _CONTROLLERS = (
 """What objects of this project meet in a cluster, and the signer of user certificates; nodes and pods do not exist."""
 
 
+_AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  resources:
+  - {group: "", resources: [secrets, serviceaccounts]}
+- level: None
+"""
+"""Names what was asked for, and no content."""
+
+
 def kubeconfig(layout: Layout, user: str) -> Path:
     """Locate the kubeconfig of a user."""
     return layout.kube / f"{user.removeprefix('imageops-')}.kubeconfig"
+
+
+def audit_log(layout: Layout) -> Path:
+    """Locate the API server's record of who asked for which Secret or ServiceAccount."""
+    return layout.run / "kubernetes" / "audit.log"
 
 
 def kubernetes_services(layout: Layout, program: Callable[[Part], Path], *, also: Sequence[str] = ()) -> list[Service]:
@@ -61,6 +79,8 @@ def kubernetes_services(layout: Layout, program: Callable[[Part], Path], *, also
         rows.append(f"{token},{user},{user}" + (',"system:masters"' if user == ADMIN else ""))
         Access(server=server, ca_data=ca_data, user={"token": token}).write(kubeconfig(layout, user))
     write_private(tokens, "\n".join(rows) + "\n")
+    policy = folder / "audit-policy.yaml"
+    policy.write_text(_AUDIT_POLICY, encoding="utf-8")
     etcd_url, peer_url = f"http://{ADDRESS}:{etcd_port}", f"http://{ADDRESS}:{peer_port}"
     etcd = Service(
         name=ETCD,
@@ -91,6 +111,8 @@ def kubernetes_services(layout: Layout, program: Callable[[Part], Path], *, also
             f"--client-ca-file={pki.ca}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=Node,RBAC",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={audit_log(layout)}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={pki.accounts_public}",
             f"--service-account-signing-key-file={pki.accounts_key}",

@@ -119,6 +119,26 @@ def test_the_operators_container_is_restricted(rendered: Rendered) -> None:
         assert forbidden not in rendered.pod
 
 
+@pytest.mark.feature("rbac.secrets")
+@everywhere
+@each_mode
+def test_the_operators_token_is_in_its_own_container_only(rendered: Rendered) -> None:
+    """Whoever gets into the privileged Engine's container finds no right to read Secrets there."""
+    assert rendered.pod["automountServiceAccountToken"] is False
+    name = rendered.pod["serviceAccountName"]
+    [account] = [one for one in rendered.all("ServiceAccount") if one["metadata"]["name"] == name]
+    assert account["automountServiceAccountToken"] is False
+    token = {
+        volume["name"]
+        for volume in rendered.pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if "serviceAccountToken" in source
+    }
+    containers = [*rendered.pod["containers"], *rendered.pod.get("initContainers", [])]
+    holders = [one["name"] for one in containers if token & {mount["name"] for mount in one["volumeMounts"]}]
+    assert (len(token), holders) == (1, ["operator"])
+
+
 @pytest.mark.feature("chart.defaults")
 @everywhere
 @each_mode

@@ -30,6 +30,7 @@ from tests.support.admission import ApiServer
 from tests.support.chart import NAMESPACE
 from tests.support.clients import Client, Kstatus, MakeClient, program
 from tests.support.installation import (
+    ENGINE,
     Installation,
     engine_values,
     make_namespace,
@@ -264,6 +265,14 @@ def test_the_operators_process_has_nothing_that_it_does_not_need(installation: I
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert "ro" in status["root"].split(",")
+
+
+@pytest.mark.feature("rbac.secrets")
+def test_the_engine_has_no_token_of_the_operators(installation: Installation) -> None:
+    """It is privileged; whoever gets into it shall not be able to read the cluster's Secrets."""
+    installation.wait_ready()
+    assert "/run/secrets/kubernetes.io/serviceaccount" in process_status()["mounts"]
+    assert "serviceaccount" not in process_status(ENGINE)["mounts"]
 
 
 @pytest.mark.feature("chart.crds")

@@ -161,12 +161,15 @@ def _ready(pod: Body) -> bool:
 
 OPERATOR = "/opt/imageops/bin/imageops"
 """The program that the operator's process runs."""
+ENGINE = "--config-file=/etc/imageops/engine/daemon.json"
+"""What only the side-car's Engine is called with."""
 
 
 def process_status(argument: str = OPERATOR) -> Mapping[str, str]:
     """Return what the kernel says of the only process on the node that was called with this argument.
 
-    As /proc/<pid>/status has it, and as `root` the options with which its root is mounted.
+    As /proc/<pid>/status has it, as `root` the options with which its root is mounted, and as `mounts` where something
+    is mounted.
     """
     found = []
     for folder in (each for each in _PROC.iterdir() if each.name.isdigit()):
@@ -178,8 +181,8 @@ def process_status(argument: str = OPERATOR) -> Mapping[str, str]:
             continue
         if argument in words:
             lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-            [root] = [line.split() for line in mounts.splitlines() if line.split()[4] == "/"]
-            found.append({**lines, "root": root[5]})
+            places = {line.split()[4]: line.split()[5] for line in mounts.splitlines()}
+            found.append({**lines, "root": places["/"], "mounts": " ".join(places)})
     [only] = found
     return only
 

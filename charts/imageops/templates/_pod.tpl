@@ -17,6 +17,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "imageops.serviceAccount" . }}
+  automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: 30
   {{- if kindIs "bool" .Values.hostUsers }}
@@ -111,7 +112,28 @@ spec:
       seccompProfile:
         type: RuntimeDefault
     volumeMounts:
+    - name: kube-api-access
+      mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+      readOnly: true
     {{- include (printf "imageops.mounts.%s" $mode) . | nindent 4 }}
   volumes:
+  {{- /* The kubelet would put the token into every container, and the Engine's is privileged: whoever gets into that
+         one shall not have the operator's right to read Secrets. */}}
+  - name: kube-api-access
+    projected:
+      sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3607
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+          - key: ca.crt
+            path: ca.crt
+      - downwardAPI:
+          items:
+          - path: namespace
+            fieldRef:
+              fieldPath: metadata.namespace
   {{- include (printf "imageops.volumes.%s" $mode) . | nindent 2 }}
 {{- end }}
