@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from imageops.api.kinds import GROUP, IMAGE_PULL, RETRY_FAILED_AT, SESSION, VERS
 from imageops.api.reasons import Reason
 from tests.integration.conftest import MakeImage
 from tests.support.admission import ApiServer
-from tests.support.objects import POLL_SECONDS, WAIT_SECONDS, Body, Objects, condition, reason, run_ended
+from tests.support.objects import Body, Objects, condition, reason, run_ended
 from tests.support.operator_process import OperatorProcess
 from tests.support.sessions import children, counts, phases, pull
 from tests.support.status_watch import StatusWatch
+from tests.support.waiting import until
 from tests.support.webhook import Webhook
 
 pytestmark = pytest.mark.integration
@@ -30,14 +30,6 @@ REFUSED = "refused"
 """A repository that the policy does not let pass."""
 WORDS = "Nothing is pulled from this repository."
 COUNT = f"count/{IMAGE_PULL.plural}.{GROUP}"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Return when the API server has taken notice of a change: its caches follow a moment later."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "the API server took no notice"
-        time.sleep(POLL_SECONDS)
 
 
 def is_taken(objects: Objects, image: str) -> bool:
@@ -281,7 +273,7 @@ def test_a_step_that_the_operator_may_not_create_waits_for_the_right(
 @pytest.mark.feature("session.refused")
 def test_a_webhook_that_is_away_is_waited_for_and_what_it_denies_fails(objects: Objects, tmp_path: Path) -> None:
     """Its absence says nothing about the operation, its word does."""
-    with Webhook(objects.api, objects.namespace, IMAGE_PULL, words=WORDS, folder=tmp_path) as webhook:
+    with Webhook(objects.api, objects.namespace, IMAGE_PULL.plural, words=WORDS, folder=tmp_path) as webhook:
         until(lambda: not is_taken(objects, "registry.example/app:1"))
         objects.create(SESSION, "release", {"steps": [pull("app", "registry.example/app:1")]})
         body = objects.wait(SESSION, "release", waits)

@@ -146,7 +146,7 @@ def key_of(kind: Kind, body: Body) -> ObjectKey:
 async def reported(writer: StatusWriter, key: ObjectKey, status: OperationStatus, version: str) -> None:
     """Report progress on a version that is taken to hold a status; return when that has come to its end."""
     moved = status.model_copy(update={"progress": Progress(percent=99)})
-    writer.report(key, moved, basis=partial(Basis, version, status), stale=lambda: None)
+    writer.report(key, moved, basis=partial(Basis, version, status), failed=lambda _: None)
     reporter = writer._lanes[key.uid].reporter
     assert reporter is not None
     await reporter

@@ -64,6 +64,8 @@ class ScriptedApi:
     """What is said to whoever creates something in a collection, by its path."""
     kept: dict[str, ApiError] = field(default_factory=dict)
     """What is said to whoever deletes something from a collection, by its path."""
+    sealed: dict[str, ApiError] = field(default_factory=dict)
+    """What is said to whoever writes a status, by the path of its object, or of the collection; "" stands for all."""
     made: Callable[[str, Any], Awaitable[None]] | None = None
     """Awaited with path and body between a creation or a patch and its answer; what it raises is the answer."""
     delay: float = 0.0
@@ -135,6 +137,9 @@ class ScriptedApi:
         place = path.removesuffix("/status")
         if place not in self.objects:
             raise api_error(404, "NotFound")
+        sealed = next((self.sealed[one] for one in (place, place.rpartition("/")[0], "") if one in self.sealed), None)
+        if sealed is not None and place != path:
+            raise sealed
         body = copy.deepcopy(self.objects[place])
         for operation in operations:
             parent, _, key = operation["path"].rpartition("/")

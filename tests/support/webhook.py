@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from imageops.api.kinds import GROUP, Kind
+from imageops.api.kinds import GROUP
 from tests.support.admission import ApiServer
 from tests.support.certificates import make_tls_files
 
@@ -18,17 +18,26 @@ COLLECTION = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurati
 
 
 class Webhook:
-    """One webhook for the creation of one kind in one namespace; a context manager.
+    """One webhook in one namespace; a context manager.
 
     Its address is known from the beginning, and nobody answers there before `answer`.
     """
 
-    def __init__(self, api: ApiServer, namespace: str, kind: Kind, *, words: str, folder: Path) -> None:
-        """Choose whom to refuse, and with which words; keys and certificates go into the folder."""
+    def __init__(
+        self,
+        api: ApiServer,
+        namespace: str,
+        *resources: str,
+        words: str,
+        folder: Path,
+        operation: str = "CREATE",
+    ) -> None:
+        """Choose what to refuse, and with which words; keys and certificates go into the folder."""
         self._api = api
         self._name = f"{namespace}.webhook.example"
         self._namespace = namespace
-        self._kind = kind
+        self._resources = resources
+        self._operation = operation
         self._tls = make_tls_files(folder)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _denying(words), bind_and_activate=False)
         self._server.server_bind()
@@ -47,8 +56,8 @@ class Webhook:
                 {
                     "apiGroups": [GROUP],
                     "apiVersions": ["*"],
-                    "operations": ["CREATE"],
-                    "resources": [self._kind.plural],
+                    "operations": [self._operation],
+                    "resources": list(self._resources),
                 }
             ],
             "failurePolicy": "Fail",

@@ -28,6 +28,11 @@ JSON_PATCH = "application/json-patch+json"
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 _READING = frozenset({"GET"})
 
+_WEBHOOK = "admission webhook "
+"""How the API server begins when it passes on what a webhook said, under whatever code that chose."""
+_REASON_MAX_LENGTH = 64
+"""Characters of the machine's word for a refusal; a webhook may choose any text."""
+
 Permit = Callable[[], bool]
 """Tells whether this process may change anything now."""
 
@@ -73,7 +78,9 @@ class ApiError(Exception):
     @property
     def stale(self) -> bool:
         """Whether the object is not the one, or not in the version, that the request was for."""
-        return (self.code == 409 and self.reason == "Conflict") or (self.code == 422 and not self.caused)
+        if self.code == 409:
+            return self.reason == "Conflict"
+        return self.code == 422 and not self.caused and not self.message.startswith(_WEBHOOK)
 
 
 class ApiUnreachableError(ApiError):
@@ -252,7 +259,7 @@ def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -
     return ApiError(
         request=request,
         code=code,
-        reason=str(status.get("reason", "")),
+        reason="".join(filter(str.isprintable, str(status.get("reason", ""))))[:_REASON_MAX_LENGTH],
         caused=bool((status.get("details") or {}).get("causes")),
         retry_after=float(retry_after) if retry_after is not None and retry_after.isdecimal() else None,
         message=without_credentials(str(status.get("message") or "")),

@@ -28,6 +28,8 @@ REPORTS_PER_SECOND = 50.0
 _REPORT_BURST = 50.0
 _UNANSWERED = 8
 """Statuses kept of those that were sent without an answer."""
+_LOGGED_MAX_LENGTH = 300
+"""Characters of the API server's words that go into the log; a webhook may say any number of them."""
 _RETRY_BASE_SECONDS = 0.1
 _RETRY_LIMIT_SECONDS = 5.0
 
@@ -35,16 +37,26 @@ Written = Callable[[ObjectKey, StatusModel, dict[str, Any]], None]
 """Takes the status that was written and the object as the API server stored it."""
 
 
-class StaleError(Exception):
+class UnwrittenError(Exception):
+    """A status was not stored, and the same request would not store it later."""
+
+
+class StaleError(UnwrittenError):
     """The object has changed since it was read: read it again and decide again."""
 
 
-class GoneError(Exception):
+class GoneError(UnwrittenError):
     """The object no longer exists."""
 
 
-class RefusedError(Exception):
-    """The API server takes no such status: a fault of ours."""
+class RefusedError(UnwrittenError):
+    """The API server does not take this status: its definition, a policy or a webhook forbids it, or a right lacks."""
+
+    def __init__(self, key: ObjectKey, code: int, message: str) -> None:
+        """Keep what it said."""
+        super().__init__(str(key))
+        self.code = code
+        self.message = message
 
 
 @dataclass(slots=True)
@@ -81,7 +93,7 @@ class _Report:
 
     status: StatusModel
     basis: GetBasis
-    stale: Callable[[], None]
+    failed: Callable[[UnwrittenError], None]
 
 
 @dataclass(slots=True)
@@ -151,18 +163,20 @@ class StatusWriter:
         finally:
             self._drop(key.uid, lane)
 
-    def report(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis, stale: Callable[[], None]) -> None:
+    def report(
+        self, key: ObjectKey, status: StatusModel, *, basis: GetBasis, failed: Callable[[UnwrittenError], None]
+    ) -> None:
         """Write a status soon; a newer report takes its place, a commit drops it.
 
         Args:
             key: The object.
             status: The whole status.
             basis: Asked just before the write.
-            stale: Called if the object is not what the decision was about.
+            failed: Called if it was not stored and will not be.
 
         """
         lane = self._lanes.setdefault(key.uid, _Lane())
-        lane.latest, lane.at_rest = _Report(status, basis, stale), False
+        lane.latest, lane.at_rest = _Report(status, basis, failed), False
         if lane.reporter is None:
             lane.reporter = asyncio.create_task(self._report(key, lane), name=key.uid)
 
@@ -232,12 +246,12 @@ class StatusWriter:
                         await self._write(key, lane, report.status, basis)
                         failures = 0
                     except ApiError as error:
+                        failures += 1
                         if error.transient:
                             lane.put_back(report, commits=commits)
-                        elif error.stale:
-                            report.stale()
-                        failures += 1
-                        self._counted(key, "retried" if error.transient else "stale")
+                            self._counted(key, "retried")
+                        else:
+                            report.failed(self._final(key, error))
                     lane.last_report = time.monotonic()
         finally:
             lane.reporter = None
@@ -266,7 +280,7 @@ class StatusWriter:
         self._counted(key, "ok")
         self._written(key, status, stored)
 
-    def _final(self, key: ObjectKey, error: ApiError) -> Exception:
+    def _final(self, key: ObjectKey, error: ApiError) -> UnwrittenError:
         if error.not_found:
             self._counted(key, "gone")
             return GoneError(str(key))
@@ -274,8 +288,8 @@ class StatusWriter:
             self._counted(key, "stale")
             return StaleError(str(key))
         self._counted(key, "refused")
-        logger.error("the API server refused a status of %s: %s", key, error)
-        return RefusedError(str(key))
+        logger.error("the API server refused a status of %s: %s: %s", key, error, error.message[:_LOGGED_MAX_LENGTH])
+        return RefusedError(key, error.code, error.message)
 
 
 def _change(status: StatusModel, held: StatusModel | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Judge why the API server did not make an operation of a Session: for good, or only for now.
+"""Judge why the API server did not take what it was given: for good, or only for now.
 
-The same operation will be refused again by what looks at its content: the rules of the definition, an admission policy
-or a webhook. A quota, a missing right, a namespace on its way out, a conflict or a server in trouble say nothing about
-the operation: its creation is tried again.
+That is an operation of a Session, or the status of an object. The same content will be refused again by what looks at
+it: the rules of the definition, an admission policy or a webhook. A quota, a missing right, a namespace on its way out,
+a conflict or a server in trouble say nothing about it: the request is made again.
 """
 
 import re
@@ -22,7 +22,7 @@ _OBJECT = r'^\S+(?: "[^"]*")? is (?:forbidden|invalid): '
 _FORBIDDEN_FOR_NOW = re.compile(
     _OBJECT
     + r"(?:(?:exceeded|failed|insufficient|status unknown for) quota"
-    + r"|User .* cannot create resource"
+    + r"|User .* cannot (?:create|delete|patch) resource"
     + r"|unable to create new content in namespace)"
 )
 """A 403 has the same code and reason whoever said it: admission, ResourceQuota, RBAC or the end of the namespace."""
@@ -32,7 +32,7 @@ _TEXT_MAX_LENGTH = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The answer of the API server to the creation, or to the deletion, of one operation."""
+    """The answer of the API server to the creation or deletion of one operation, or to one status."""
 
     code: int
     """HTTP status code, from 400."""
@@ -46,6 +46,11 @@ class Refused:
     """How often in a row it refused this operation."""
     retry_after: float = 0.0
     """Least seconds before the next try, where it said so."""
+
+    @property
+    def for_good(self) -> bool:
+        """Whether the same will be refused again."""
+        return self.reason is Reason.ADMISSION_DENIED
 
     @property
     def reason(self) -> Reason:

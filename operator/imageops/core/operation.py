@@ -17,7 +17,7 @@ from imageops.core.attempts import Operation, OperationTurn
 from imageops.core.conditions import State
 from imageops.core.effects import Decision, PassCheckpoint, Purpose, SetFinalizer, StartAttempt, Write
 from imageops.core.outcome import Attempt, Outcome
-from imageops.core.run import finished, run_trigger
+from imageops.core.run import UNWRITABLE, finished, run_trigger
 
 SHOW_AFTER = timedelta(milliseconds=250)
 """An attempt that ends sooner is written once, with its end."""
@@ -65,6 +65,9 @@ def decide(
     turn = _Turn(operation, now, operation.status, op=operation)
     if attempt is not None and attempt.queued and attempt.outcome is not None and not accepting:
         return turn.result(Write.NOTHING)  # nothing was begun, so there is nothing to tell
+    if operation.unwritable and not operation.deleting:
+        turn.give_up(attempt)
+        return turn.result(Write.NOTHING)
     attempt = turn.take_in(attempt)
     if operation.deleting:
         afterlife.leave(turn, attempt, accepting=accepting)
@@ -100,6 +103,16 @@ class _Turn(OperationTurn):
             case Purpose.REMOVAL:
                 afterlife.removed(self, attempt.outcome)
         return None
+
+    def give_up(self, attempt: Attempt | None) -> None:
+        """End in memory what cannot be put on record, so that it holds nothing that others wait for.
+
+        Whatever the attempt came to: what is not on record has not been done.
+        """
+        self.stop(attempt, Reason.INTERRUPTED)
+        given_up = self.status.error is not None and self.status.error.reason == Reason.ADMISSION_DENIED
+        if not given_up and (attempt is None or attempt.outcome is not None):
+            self.end(Reason.ADMISSION_DENIED, UNWRITABLE)
 
     def another_run(self, attempt: Attempt | None) -> bool:
         """Begin another run if there is cause; False = what runs has to stop first."""

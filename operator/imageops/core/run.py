@@ -1,5 +1,6 @@
 """The rules of a run that hold for every kind: what starts one, and how its state is shown."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,14 @@ from imageops.core.spechash import SpecHash
 
 StatusT = TypeVar("StatusT", bound=RunStatus)
 
+TOKEN_MAX_LENGTH = 200
+"""Characters of the longest token that stands in a status as it is."""
+UNWRITABLE = (
+    "The API server does not take the status of this object, so it was stopped; the operator's log has the API server's"
+    " words. It is tried again when the object changes."
+)
+"""Said by an Event, as the status cannot say it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject(Generic[StatusT]):
@@ -26,11 +35,24 @@ class Subject(Generic[StatusT]):
     """Why the spec cannot be carried out at all, if it cannot."""
     requested_at: str | None = None
     deleting: bool = False
+    unwritable: bool = False
+    """Whether the API server refuses the status of this object for good, as the object stands."""
     managed: bool = False
     """Whether a GitOps tool keeps the object as its manifest says: it would make a deleted one again."""
     status: StatusT
     written: StatusT | None = None
     """The status the API server holds, as far as this process knows."""
+
+
+def known_token(text: str | None) -> str | None:
+    """Return the value of an annotation that asks for a run, as a status can hold it: a longer one by its hash.
+
+    Annotations take any text up to 256 KiB, while a status that holds too long a one, or a control character, is
+    refused as a whole.
+    """
+    if text is None or (len(text) <= TOKEN_MAX_LENGTH and text.isprintable()):
+        return text
+    return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def finished(status: RunStatus) -> bool:

@@ -22,7 +22,7 @@ from imageops.core.expiry import expire
 from imageops.core.members import Member
 from imageops.core.plan import Naming, kinds_of, leaves_nothing
 from imageops.core.retry import WAIT_LIMIT_SECONDS
-from imageops.core.run import Subject, Turn, finished, run_trigger
+from imageops.core.run import UNWRITABLE, Subject, Turn, finished, run_trigger
 from imageops.core.steps import SKIPPED, Board, failure, is_lost, is_running, tally
 
 
@@ -48,6 +48,10 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
     turn = _Turn(session, now, session.status, session=session)
     if session.deleting:
         return Decision(status=turn.status, write=Write.NOTHING)
+    if session.unwritable:
+        if not finished(turn.status):
+            turn.end(State.FAILED, Reason.ADMISSION_DENIED, UNWRITABLE)
+        return Decision(status=turn.status, write=Write.NOTHING, effects=tuple(turn.effects))
     trigger = run_trigger(session, turn.status)
     if trigger is not None:
         turn.begin(trigger)

@@ -218,6 +218,7 @@ async def _operate(
         clock=_clock,
     )
     health.daemons = daemons
+    metrics.status_refused.set_function(lambda: sum(entry.unwritable for entry in store))
     metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
     async with _background(daemons.watch(), events.run()) as end_background:
         ready = asyncio.Event()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from imageops.access.resolution import ChosenCredential, CredentialSource, resolve
+from imageops.api.errors import OperationError
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
@@ -24,6 +25,9 @@ from imageops.tools.push import PushArguments, PushTool
 from imageops.tools.surroundings import Daemon
 from imageops.tools.tag import TagArguments, TagTool
 from imageops.tools.tool import Tool
+
+CHECKPOINT_SECONDS = 30.0
+"""Longest wait of an attempt for its record to be written: as long as one request to the API server may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,17 @@ class RunningAttempt:
             self._desk = None
 
     async def checkpoint(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
-        """Wait until a decision lets the tool pass."""
-        self._checkpoint = asyncio.get_running_loop().create_future()
+        """Wait until a decision lets the tool pass.
+
+        Raises:
+            OperationError: Interrupted, where the record could not be written in time: the tool may hold a lock or a
+                place that others wait for.
+
+        """
+        self._checkpoint = passed = asyncio.get_running_loop().create_future()
         self.changed()
-        await self._checkpoint
+        try:
+            async with asyncio.timeout(CHECKPOINT_SECONDS):
+                await passed
+        except TimeoutError:
+            raise OperationError(Reason.INTERRUPTED) from None

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from imageops.api.kinds import SESSION, Kind
@@ -17,23 +18,18 @@ from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.objects import ObjectKey
-from imageops.cluster.status_writer import Basis, GetBasis, GoneError, RefusedError, StaleError, StatusWriter
-from imageops.core.effects import (
-    CreateChild,
-    Decision,
-    DeleteChild,
-    DeleteSelf,
-    Effect,
-    PassCheckpoint,
-    RecordEvent,
-    SetFinalizer,
-    StartAttempt,
-    StopAttempt,
-    WakeMembers,
-    Write,
+from imageops.cluster.status_writer import (
+    Basis,
+    GetBasis,
+    GoneError,
+    RefusedError,
+    StaleError,
+    StatusWriter,
+    UnwrittenError,
 )
-from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child
-from imageops.runtime.finalizer import set_finalizer
+from imageops.core.creation import Refused
+from imageops.core.effects import Decision, StopAttempt, Write
+from imageops.runtime.effects import Effects, Start
 from imageops.runtime.objects import Entry, ObjectStore, Reading, absorb, is_newer, met
 
 logger = logging.getLogger("imageops.runtime")
@@ -49,14 +45,6 @@ class Decider(Protocol):
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> "Decision[Any]":
         """Return the decision about an object."""
-        ...
-
-
-class Start(Protocol):
-    """Begins an attempt."""
-
-    def __call__(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
-        """Begin it."""
         ...
 
 
@@ -93,11 +81,19 @@ class Controller:
         self._api = api
         self._store = store
         self._writer = writer
-        self._events = events
         self._deciders = deciders
-        self._start = start
         self._watcher = watcher
         self._clock = clock
+        self._effects = Effects(
+            api=api,
+            store=store,
+            events=events,
+            start=start,
+            clock=clock,
+            wake=self.wake,
+            absorb=self._absorb,
+            observe=self.observe,
+        )
         self._began = clock()
         self._accepting = True
         self.last_event = time.monotonic()
@@ -161,7 +157,7 @@ class Controller:
             return
         entry.written = status
         entry.written_wire = stored.get("status") or {}
-        entry.confirmed = True
+        entry.confirmed, entry.status_refused = True, None
         entry.exact = not is_newer(entry.resource_version, stored["metadata"]["resourceVersion"])
         self._absorb(entry, stored)
         self._catch_up(entry)
@@ -202,6 +198,7 @@ class Controller:
     def _take(self, entry: Entry, body: Mapping[str, Any]) -> None:
         """Take over a version that is newer than the known one, and have the object looked at."""
         if is_newer(body["metadata"]["resourceVersion"], entry.resource_version):
+            entry.try_anew()
             self._absorb(entry, body)
             self.wake(entry)
 
@@ -292,21 +289,30 @@ class Controller:
             entry.dirty = True
             return
         outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
+        self._stop_attempt(entry, decision)
         if decision.write is Write.COMMIT and not await self._commit(entry, decision):
             return
         if decision.write is Write.REPORT:
-            self._writer.report(entry.key, decision.status, basis=self._basis(entry), stale=lambda: self._doubt(entry))
-        ended = entry.status.completion_time is None and decision.status.completion_time is not None
+            self._writer.report(
+                entry.key,
+                decision.status,
+                basis=self._basis(entry),
+                failed=lambda error: self._report_failed(entry, error),
+            )
+        before = entry.status
+        ended = before.completion_time is None and decision.status.completion_time is not None
         entry.status = decision.status
         if outcome_seen:
             entry.attempt = None
+        if entry.unwritable and decision.status is not before:  # no write tells its Session
+            self._wake_session(entry)
         if ended:
             self._watcher.ended(entry, decision)
             entry.refused.clear()
             self._writer.forget(entry.key.uid)
         self._set_timer(entry, decision.wake_at, now)
         for effect in decision.effects:
-            await self._carry_out(entry, effect, now)
+            await self._effects.carry_out(entry, effect, now=now)
 
     async def _commit(self, entry: Entry, decision: "Decision[Any]") -> bool:
         """Write before acting; False = the object is not what it was, decide again."""
@@ -317,18 +323,45 @@ class Controller:
             await self._read_again(entry)
             lost = bool(entry.written == decision.status)  # only the answer to this very write
             if not lost and known == (entry.resource_version, entry.adopted, entry.reading):
-                self._wake_in(entry, FAULT_PAUSE_SECONDS)  # refused, and not for its age: a webhook may say 422 too
+                self._refuse(entry, HTTPStatus.CONFLICT, "")  # and not for its age
                 return False
             entry.dirty = True
             return lost
-        except RefusedError:
-            self._wake_in(entry, FAULT_PAUSE_SECONDS)
+        except RefusedError as error:
+            self._refuse(entry, error.code, error.message)
             return False
         return True
 
-    def _doubt(self, entry: Entry) -> None:
-        entry.doubted = True
+    def _report_failed(self, entry: Entry, error: UnwrittenError) -> None:
+        if isinstance(error, StaleError):
+            entry.doubted = True
+        elif isinstance(error, RefusedError):
+            self._refuse(entry, error.code, error.message)
         self.wake(entry)
+
+    def _refuse(self, entry: Entry, code: int, message: str) -> None:
+        """Let an object whose status is refused hold nothing: no daemon call, no place, no lock.
+
+        For good, it is decided on at once, to end in memory. For now, it is tried again later, and stored before the
+        daemon is called.
+        """
+        before = entry.status_refused
+        times = before.times + 1 if before is not None else 1
+        refused = Refused(code=code, message=message, at=self._clock(), times=times)
+        entry.status_refused, entry.confirmed = refused, False
+        if entry.attempt is not None:
+            entry.attempt.stop(Reason.INTERRUPTED)
+        self._left(entry.key.uid)
+        if refused.for_good:
+            entry.dirty = True
+        else:
+            self._wake_in(entry, max(0.0, (refused.due - self._clock()).total_seconds()))
+
+    def _stop_attempt(self, entry: Entry, decision: "Decision[Any]") -> None:
+        """Stop what a decision stops, before and whatever becomes of its write."""
+        for effect in decision.effects:
+            if isinstance(effect, StopAttempt) and entry.attempt is not None:
+                entry.attempt.stop(effect.reason)
 
     async def _read_again(self, entry: Entry) -> None:
         entry.doubted = False
@@ -358,42 +391,3 @@ class Controller:
     def _timer_fired(self, entry: Entry) -> None:
         entry.timer = None
         self.wake(entry)
-
-    async def _carry_out(self, entry: Entry, effect: Effect, now: datetime) -> None:
-        """Do what a decision asks for: at once what concerns this process, else by the API server."""
-        match effect:
-            case StartAttempt():
-                self._start(entry, effect, now=now, changed=lambda: self.wake(entry))
-            case StopAttempt(reason=reason) if entry.attempt is not None:
-                entry.attempt.stop(reason)
-            case PassCheckpoint() if entry.attempt is not None:
-                entry.attempt.pass_checkpoint()
-            case RecordEvent(warning=warning, reason=reason, message=message):
-                self._events.record(entry.key, reason, message, warning=warning)
-            case WakeMembers():
-                for member in self._store.members(entry):
-                    self.wake(member)
-            case _:
-                await self._call_api(entry, effect)
-
-    async def _call_api(self, entry: Entry, effect: Effect) -> None:
-        match effect:
-            case SetFinalizer(present=present):
-                stored = await set_finalizer(self._api, entry, present=present)
-                if stored is not None:
-                    self._absorb(entry, stored)
-            case DeleteSelf() if not entry.dirty:
-                # Of this version only: a change on its way, whose event is to come, may ask for another run.
-                await self._api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
-            case CreateChild():
-                await self._create_child(entry, effect)
-            case DeleteChild():
-                if not await delete_child(self._api, entry, effect, now=self._clock()):
-                    self.wake(entry)
-
-    async def _create_child(self, session: Entry, child: CreateChild) -> None:
-        stored = await create_child(self._api, session, child, now=self._clock())
-        if stored is None:
-            self.wake(session)
-        else:
-            self.observe(OPERATION_KINDS[child.kind], "ADDED", stored)

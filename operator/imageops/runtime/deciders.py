@@ -80,6 +80,7 @@ class OperationDecider:
             requested_at=reading.requested_at,
             deleting=reading.deleting,
             managed=reading.managed,
+            unwritable=entry.unwritable,
             status=entry.status,
             written=entry.written,
             kind=entry.key.kind.kind,
@@ -233,6 +234,7 @@ def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
         requested_at=reading.requested_at,
         deleting=reading.deleting,
         managed=reading.managed,
+        unwritable=entry.unwritable,
         status=entry.status,
         written=entry.written,
         name=entry.key.name,
@@ -245,12 +247,12 @@ def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
 
 
 def member_of(entry: Entry, session: Entry) -> Member:
-    """Return an operation as its Session sees it: as the API server holds it."""
+    """Return an operation as its Session sees it: as the API server holds it, or would if it took the status."""
     return Member(
         kind=entry.key.kind.kind,
         name=entry.key.name,
         uid=entry.key.uid,
-        status=entry.written,
+        status=entry.status if entry.unwritable else entry.written,
         owned=session.key.uid in entry.reading.owners,
         tool=entry.reading.tool,
         arguments=entry.reading.arguments,

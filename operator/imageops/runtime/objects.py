@@ -20,7 +20,7 @@ from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.paths import is_object_name
 from imageops.core.creation import Refused
-from imageops.core.run import supersedes
+from imageops.core.run import known_token, supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
 from imageops.runtime.attempts import RunningAttempt, arguments_of
 
@@ -104,11 +104,26 @@ class Entry:
     """Names its children cannot have: objects of other owners hold them."""
     refused: dict[str, Refused] = field(default_factory=dict)
     """What the API server said to the creation, or to the deletion, of its children, by their names."""
+    status_refused: Refused | None = None
+    """What the API server said to its status last, until it takes one."""
 
     @property
     def spec(self) -> Any:
         """The spec, of the kind's spec model; None if it is refused."""
         return self.reading.spec
+
+    @property
+    def unwritable(self) -> bool:
+        """Whether the API server refuses its status for good: it ends in memory, until it changes."""
+        return self.status_refused is not None and self.status_refused.for_good
+
+    def try_anew(self) -> None:
+        """Begin again from what the API server holds, as the object has changed since its status was refused.
+
+        The next attempt is on record before it calls the daemon.
+        """
+        if self.unwritable:
+            self.status_refused, self.status, self.confirmed = None, self.written, False
 
     def is_rid_of_disowned(self) -> bool:
         """Drop a disowned attempt that has ended; tell whether none is left."""
@@ -136,8 +151,8 @@ def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
     deleted_at = metadata.get("deletionTimestamp")
     return Reading(
         generation=metadata.get("generation", 0),
-        requested_at=annotations.get(REQUESTED_AT),
-        retry_failed_at=annotations.get(RETRY_FAILED_AT),
+        requested_at=known_token(annotations.get(REQUESTED_AT)),
+        retry_failed_at=known_token(annotations.get(RETRY_FAILED_AT)),
         managed=not (MANAGED_ANNOTATIONS.isdisjoint(annotations) and MANAGED_LABELS.isdisjoint(labels)),
         finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         deleting=deleted_at is not None,

@@ -64,6 +64,11 @@ class Metrics:
             ["kind", "result"],
             **labels,  # type: ignore[arg-type]
         )
+        self.status_refused = Gauge(
+            "imageops_status_refused_objects",
+            "Objects whose status the API server refuses for good; each ended in memory and is tried when it changes.",
+            **labels,  # type: ignore[arg-type]
+        )
         self.last_event_age = Gauge(
             "imageops_watch_last_event_age_seconds",
             "Seconds since the last watch event of any kind.",

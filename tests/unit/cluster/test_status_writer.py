@@ -75,7 +75,7 @@ class Bench:
             about,
             status,
             basis=lambda: None if basis == "-" else Basis(basis or self.version(about), held),
-            stale=lambda: self.counted.append("told"),
+            failed=lambda error: self.counted.append(type(error).__name__),
         )
 
     @property
@@ -210,7 +210,7 @@ def test_a_status_never_lands_on_a_successor_of_the_same_name() -> None:
         assert "status" not in bench.api.objects[str(bench.keys[0].path)]
 
     bench = play(story)
-    assert (bench.counted, bench.written) == (["stale", "told", "stale"], [])
+    assert (bench.counted, bench.written) == (["stale", "stale", "StaleError"], [])
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_a_report_that_failed_is_tried_again_unless_a_newer_one_has_come() -> No
 
     bench = play(story)
     assert bench.percents == [1, 1, 2, 3, 4]
-    assert bench.counted == ["retried", "ok", "retried", "ok", "stale"]
+    assert bench.counted == ["retried", "ok", "retried", "ok", "refused", "RefusedError"]
 
 
 def test_a_report_on_an_old_version_is_refused_and_told() -> None:
@@ -363,7 +363,7 @@ def test_a_report_on_an_old_version_is_refused_and_told() -> None:
 
     bench = play(story)
     assert bench.percents == [1, 3]
-    assert bench.counted == ["told", "stale", "ok"]
+    assert bench.counted == ["stale", "StaleError", "ok"]
     assert [status for _, status, _ in bench.written] == [progress(3)]
 
 

@@ -370,11 +370,11 @@ def test_a_fault_of_our_own_is_survived(caplog: pytest.LogCaptureFixture) -> Non
     assert "a decision about ImagePull team/app failed" in caplog.text
 
 
-def test_a_status_that_the_api_server_refuses_is_tried_again_later() -> None:
+def test_a_status_that_the_api_server_does_not_take_now_is_tried_again_later() -> None:
     """And one whose object has gone meanwhile ends all work for it."""
 
     async def story(mine: OperatorBench) -> None:
-        mine.api.script = [api_error(422, "Invalid", caused=True), api_error(409, "Conflict")]
+        mine.api.script = [api_error(401, "Unauthorized"), api_error(409, "Conflict")]
         mine.apply(IMAGE_PULL, "app", SPEC)
         await settle()
         assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
