@@ -8,9 +8,12 @@ flight an object, the newest wins, at most one in two seconds, all objects toget
 """
 
 import asyncio
+import hashlib
+import json
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +30,9 @@ REPORTS_PER_SECOND = 50.0
 """Progress writes of all objects together; ends and refusals are not held back."""
 _REPORT_BURST = 50.0
 _UNANSWERED = 8
-"""Statuses kept of those that were sent without an answer."""
+"""Statuses kept of those that were sent without an answer; of older ones a hash is kept."""
+_UNANSWERED_HASHES = 1_000
+"""As many as half an hour without an answer makes."""
 _LOGGED_MAX_LENGTH = 300
 """Characters of the API server's words that go into the log; a webhook may say any number of them."""
 _RETRY_BASE_SECONDS = 0.1
@@ -106,10 +111,24 @@ class _Lane:
     """How many were begun: no report from before one is written after it."""
     unanswered: list[StatusModel] = field(default_factory=list)
     """Statuses that were sent, and may or may not have been stored; the newest last."""
+    unanswered_hashes: deque[bytes] = field(default_factory=lambda: deque(maxlen=_UNANSWERED_HASHES))
+    """Of those before them."""
     reporter: asyncio.Task[None] | None = None
     last_report: float = 0.0
     at_rest: bool = False
     """Whether the lane is to be dropped when its reporter ends."""
+
+    def send(self, status: StatusModel) -> None:
+        """Note that a status is being sent."""
+        self.unanswered.append(status)
+        if len(self.unanswered) > _UNANSWERED:
+            self.unanswered_hashes.append(_hash(to_wire(self.unanswered.pop(0))))
+
+    def has_sent(self, wire: Mapping[str, Any]) -> bool:
+        """Tell whether a status was sent and not answered."""
+        if any(to_wire(status) == wire for status in self.unanswered):
+            return True
+        return bool(self.unanswered_hashes) and _hash(wire) in self.unanswered_hashes
 
     def take(self) -> _Report | None:
         """Return the newest report, which a commit may have dropped meanwhile."""
@@ -189,7 +208,7 @@ class StatusWriter:
     def has_sent(self, uid: str, wire: Mapping[str, Any]) -> bool:
         """Tell whether a status that an object was found with may be one that was sent and not answered."""
         lane = self._lanes.get(uid)
-        return lane is not None and any(to_wire(status) == wire for status in lane.unanswered)
+        return lane is not None and lane.has_sent(wire)
 
     def is_writing(self, uid: str) -> bool:
         """Tell whether a status of an object is on its way, or about to be sent again."""
@@ -269,14 +288,15 @@ class StatusWriter:
         ]
         anew = not lane.unanswered or lane.unanswered[-1] is not status
         if anew:
-            lane.unanswered = [*lane.unanswered[1 - _UNANSWERED :], status]
+            lane.send(status)
         try:
             stored = await self._api.patch(key.path / "status", operations)
         except ApiError as error:
             if anew and not error.transient:
                 lane.unanswered.pop()
             raise
-        lane.unanswered = []
+        lane.unanswered.clear()
+        lane.unanswered_hashes.clear()
         self._counted(key, "ok")
         self._written(key, status, stored)
 
@@ -298,6 +318,10 @@ def _change(status: StatusModel, held: StatusModel | None) -> dict[str, Any]:
     if held is not None and progress is not None and {**vars(held), "progress": progress} == vars(status):
         return {"op": "add", "path": "/status/progress", "value": progress}
     return {"op": "add", "path": "/status", "value": status}
+
+
+def _hash(wire: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(wire, sort_keys=True).encode()).digest()
 
 
 def _retry_delay(failures: int) -> float:

@@ -243,10 +243,11 @@ def absorb(entry: Entry, body: Mapping[str, Any], *, is_own: Callable[[Mapping[s
     if entry.exact:
         entry.written, entry.written_wire = stored, wire
         return False
+    entry.written, entry.written_wire = stored, wire  # one that is void differs from ours, which is written over it
     idle = entry.attempt is None and entry.worker is None
     if not (idle or supersedes(stored, entry.status)):
         return False
-    entry.status, entry.written, entry.written_wire = stored, stored, wire
+    entry.status = stored
     entry.adopted += 1
     if entry.attempt is not None:
         entry.disowned = entry.attempt

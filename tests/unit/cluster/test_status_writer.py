@@ -450,3 +450,23 @@ def test_closing_stops_what_waits_to_be_reported() -> None:
         await asyncio.sleep(10.0)
 
     assert play(story).percents == [1]
+
+
+@pytest.mark.feature("fault.no-twice")
+@pytest.mark.parametrize("sent", [1, 8, 9, 90])
+def test_every_status_that_was_sent_without_an_answer_is_known_again(sent: int) -> None:
+    """The API server may have stored any of them; an answer ends the doubt, and no other status is taken for one."""
+
+    async def story(bench: Bench) -> None:
+        uid = bench.keys[0].uid
+        bench.api.script = [unreachable()] * 10_000
+        for number in range(sent):
+            bench.report(progress(number))
+            await asyncio.sleep(20.0)
+        known = [bench.writer.has_sent(uid, to_wire(progress(number))) for number in range(sent)]
+        assert (all(known), bench.writer.has_sent(uid, to_wire(progress(sent + 1)))) == (True, False)
+        bench.api.script.clear()
+        await asyncio.sleep(20.0)
+        assert not any(bench.writer.has_sent(uid, to_wire(progress(number))) for number in range(sent))
+
+    play(story)

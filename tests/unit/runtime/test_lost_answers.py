@@ -159,3 +159,23 @@ def test_a_refusal_that_only_looks_like_a_conflict_is_not_tried_without_pause() 
         assert 3 <= len(mine.writes(IMAGE_PULL, "app")) <= 4
 
     play(story, bench())
+
+
+@pytest.mark.feature("status.only-status")
+def test_a_status_that_somebody_puts_before_the_answer_to_the_last_write_does_not_stand() -> None:
+    """The end is written over it, as over one that is put while work goes on."""
+
+    async def story(mine: OperatorBench) -> None:
+        async def tamper(path: str) -> None:
+            body = copy.deepcopy(mine.api.objects[path])
+            body["status"] = {"phase": "Pending", "run": 1}
+            mine.api.put(path, body)
+            await asyncio.sleep(0.2)
+
+        mine.api.made = once("completionTime", tamper)
+        mine.apply(IMAGE_PULL, "app", SPEC)
+        await settle()
+        assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
+        assert (mine.status(IMAGE_PULL, "app")["run"], len(mine.engine.seen("pull"))) == (1, 1)
+
+    play(story, bench())
