@@ -21,6 +21,8 @@ from imageops.cluster.paths import ApiPath
 from imageops.engine.redaction import without_credentials
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""The longest wait that an answer can ask for; the API server itself asks for one second."""
 CONNECTIONS = 64
 """Requests on their way at the same time."""
 JSON = "application/json"
@@ -249,6 +251,13 @@ def encoded(body: Any) -> bytes:
     return to_json(body, by_alias=True, exclude_none=True)
 
 
+def _seconds(retry_after: str | None) -> float | None:
+    """Read a Retry-After; a proxy may write any text there, and none may make the operator wait for ever."""
+    if retry_after is None or not retry_after.isdecimal():
+        return None
+    return min(float(retry_after), MAX_RETRY_AFTER_SECONDS)
+
+
 def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -> ApiError:
     try:
         status = json.loads(content)
@@ -261,6 +270,6 @@ def _refusal(request: str, code: int, content: bytes, retry_after: str | None) -
         code=code,
         reason="".join(filter(str.isprintable, str(status.get("reason", ""))))[:_REASON_MAX_LENGTH],
         caused=bool((status.get("details") or {}).get("causes")),
-        retry_after=float(retry_after) if retry_after is not None and retry_after.isdecimal() else None,
+        retry_after=_seconds(retry_after),
         message=without_credentials(str(status.get("message") or "")),
     )

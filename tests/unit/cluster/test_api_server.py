@@ -190,9 +190,12 @@ async def test_what_a_refusal_says_to_people_is_kept_without_credentials(
     assert TOKEN not in caught.value.message
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("soon", None), ("\u00b2", None), (None, None)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7.0), ("86400", 60.0), ("9" * 400, 60.0), ("soon", None), ("\u00b2", None), (None, None)],
+)
 async def test_a_stated_pause_is_kept(tmp_path: Path, text: str | None, seconds: float | None) -> None:
-    """Where it is a number of seconds."""
+    """Where it is a number of seconds, up to a minute."""
     server = Server(status=429, headers={"Retry-After": text} if text is not None else {})
     async with serving(server, tmp_path) as api:
         with pytest.raises(ApiError) as caught:
