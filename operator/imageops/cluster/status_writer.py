@@ -9,6 +9,7 @@ flight an object, the newest wins, at most one in two seconds, all objects toget
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -51,8 +52,8 @@ class RefusedError(Exception):
 class _Budget:
     """A token bucket."""
 
+    filled: float
     tokens: float = _REPORT_BURST
-    filled: float = field(default_factory=time.monotonic)
 
     def wait(self) -> float:
         """Take a token and return the seconds until it may be used."""
@@ -95,7 +96,7 @@ class _Lane:
     unanswered: list[StatusModel] = field(default_factory=list)
     """Statuses that were sent, and may or may not have been stored; the newest last."""
     reporter: asyncio.Task[None] | None = None
-    last_report: float = 0.0
+    last_report: float = -math.inf
     at_rest: bool = False
     """Whether the lane is to be dropped when its reporter ends."""
 
@@ -126,7 +127,7 @@ class StatusWriter:
         self._written = written
         self._counted = counted
         self._lanes: dict[str, _Lane] = {}
-        self._budget = _Budget()
+        self._budget = _Budget(filled=time.monotonic())
 
     async def commit(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis) -> None:
         """Write a status that later steps depend on; return when it is stored.
