@@ -41,7 +41,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._clock = _Selector()
         super().__init__(self._clock)
-        self._clock_resolution = TICK / 2  # how much too early a timer may be for asyncio; the machine's clock says more
+        self._clock_resolution = TICK / 2  # by how much asyncio may be early; the machine's clock says more
 
     def time(self) -> float:
         """Return the time of this loop."""

@@ -90,7 +90,8 @@ def test_the_build_fails_below_its_coverage(tmp_path: Path) -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["coverage"]
     assert config["run"]["branch"] is True
     assert config["report"]["fail_under"] >= 90
-    assert "--include='operator/imageops/core/*' --fail-under=95" in makefile("test")
+    assert "--after coverage-report" in makefile("test")
+    assert "--include='operator/imageops/core/*' --fail-under=95" in makefile("coverage-report")
     package = tmp_path / "imageops"
     package.mkdir()
     package.joinpath("__init__.py").write_text("def half(x):\n    if x:\n        return 1\n    return 2\nhalf(1)\n")
