@@ -88,7 +88,7 @@ def _content(name: str) -> dict[str, bytes | str]:
     for path in distribution(name).files or ():
         listed = path.parts[0] == name or path.name == "entry_points.txt"
         if listed and path.suffix != ".pyc":
-            found[str(path)] = path.locate().read_bytes()
+            found[str(path)] = Path(path.locate()).read_bytes()
     return found
 
 

@@ -62,7 +62,7 @@ def init(checkout: Path, *variables: str) -> subprocess.CompletedProcess[str]:
 
 def installed(checkout: Path) -> dict[str, str]:
     """Ask pip for what is there."""
-    command = [checkout / ".venv" / "bin" / "pip", "list", "--format=json", "--disable-pip-version-check"]
+    command = [str(checkout / ".venv" / "bin" / "pip"), "list", "--format=json", "--disable-pip-version-check"]
     listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return {re.sub(r"[-_.]+", "-", one["name"]).lower(): one["version"] for one in listed}
 
