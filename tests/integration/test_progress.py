@@ -127,17 +127,16 @@ def test_layers_and_bytes_add_up_to_the_image(slow_pulls: dict[str, Transfer], e
 
 @pytest.mark.feature("progress.speed")
 @both_engines
-def test_a_speed_is_told_as_long_as_bytes_move(
+def test_a_speed_is_told_while_bytes_move(
     slow_pulls: dict[str, Transfer],
     engine_name: str,
     measured: Measured,
 ) -> None:
-    """Between the first bytes and the last ones; `make bench` measures how near it comes to the registry's own."""
+    """`make bench` measures how near it comes to the registry's own."""
     pull = slow_pulls[engine_name]
     size = pull.image.layer_bytes
-    moving = [one for one in pull.progress if 0.1 * size < one.get("bytesDone", 0) < 0.9 * size]
-    speeds = [one["bytesPerSecond"] for one in moving]
-    assert speeds, "nothing was written while it downloaded"
+    speeds = [one["bytesPerSecond"] for one in pull.progress if "bytesPerSecond" in one]
+    assert speeds, "nothing was told while it downloaded"
     assert all(0 < speed < size for speed in speeds)
     measured(f"registry of 1 MB/s, {engine_name}: bytesPerSecond {speeds}")
 
