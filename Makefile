@@ -8,21 +8,30 @@ RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench faults e2e tests charts docsite
 GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
+# Where Go is put by those who follow its own instructions.
+export PATH := $(PATH):/usr/local/go/bin
 UV_VERSION := 0.13.8
 # What the lock says and nothing else: with dependencies on, pip resolves an extra anew and finds a release that is newer
 # than the lock. `pip check` then tells of a lock that lacks something.
 PINNED := --quiet --no-compile --require-hashes --no-deps
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+# `make test` has these count what the tests cover.
+PYTEST ?= $(BIN)/pytest
 E2E_ = $(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
 E2E_kind = .ci/on-kind .ci/cluster-trial
 E2E_kubeconfig = .ci/cluster-trial
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint audit type unit chart integration e2e test coverage-report bench faults fuzz demo up run down docs generate check features
+.PHONY: help init lock fmt lint audit type unit chart fuzz-sample integration programs e2e faults-sample test coverage-report bench faults fuzz demo up run down docs generate check features machine-cluster machine-tests
 .NOTPARALLEL:
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# First of all, so that it is said in the first second what the machine lacks, if it cannot be installed.
+machine-cluster machine-tests: machine-%:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m devcluster.machine $*
 
 init: $(STAMP) ## Make .venv and install what requirements.lock pins, hashes checked
 
@@ -62,48 +71,50 @@ type: init ## Check types, strictly
 	$(BIN)/mypy --explicit-package-bases tests
 
 unit: init ## Run the unit tests; they need no service
-	$(BIN)/pytest tests/unit
+	$(PYTEST) tests/unit
 
 chart: init ## Render the charts with the real Helm in all modes, and check every object against published schemas
-	$(BIN)/pytest tests/chart
+	$(PYTEST) tests/chart
 
-integration: init ## Run the integration tests on real parts; brings the cluster up for as long as they run
-	$(BIN)/python -m devcluster during $(BIN)/pytest tests/integration
+fuzz-sample: init ## Feed some thousands of generated inputs to each parser of foreign text
+	$(PYTEST) tests/fuzz
 
-e2e: $(if $(CLUSTER),,init) ## Try the chart on a node of this machine's own (TESTS=… runs a part), or on CLUSTER=kind, or CLUSTER=kubeconfig
+integration: machine-cluster init ## Run the integration tests on real parts; brings the cluster up for as long as they run
+	$(BIN)/python -m devcluster during $(PYTEST) tests/integration
+
+programs: machine-tests init ## Find, or build, every program that any test starts
+	$(BIN)/python -m devcluster build --clients
+
+e2e: $(if $(CLUSTER),,machine-tests init) ## Try the chart on a node of this machine's own (TESTS=… runs a part), or on CLUSTER=kind, or CLUSTER=kubeconfig
 	$(or $(E2E_$(CLUSTER)),$(error CLUSTER is kind or kubeconfig))
 
-test: init ## Run all tests and report their coverage; those that take no times run beside the integration tests
+faults-sample: machine-cluster init ## Run a part of `make faults`, on a cluster of its own
+	@mkdir -p .dev/faults
+	IMAGEOPS_CLUSTER=$(CURDIR)/.dev/faults $(BIN)/python -m devcluster during $(BIN)/pytest tests/faults
+
+test: machine-tests init ## Run all tests whatever fails, and report their coverage; those that take no times run beside the integration tests
 	$(BIN)/coverage erase
-	@mkdir -p .dev/beside
-	@echo "the other tests run beside those of the integration; .dev/beside/log has what they say, which is shown at the end"
-	{ nice -n 19 $(BIN)/coverage run -m pytest tests/unit tests/chart tests/fuzz && \
-	  nice -n 19 $(BIN)/python -m devcluster build --clients && \
-	  nice -n 19 $(E2E_) && \
-	  IMAGEOPS_CLUSTER=$(CURDIR)/.dev/beside nice -n 19 $(BIN)/python -m devcluster during $(BIN)/pytest tests/faults; \
-	} >.dev/beside/log 2>&1 & beside=$$!; \
-	$(BIN)/python -m devcluster during $(BIN)/coverage run -m pytest tests/integration; status=$$?; \
-	tail --lines=+1 --follow --pid=$$beside .dev/beside/log; wait $$beside && exit $$status
-	@$(MAKE) --no-print-directory coverage-report
+	@PYTEST="$(BIN)/coverage run -m pytest" $(BIN)/python -m tests.support.suites integration \
+	  --beside unit chart fuzz-sample programs e2e faults-sample --after coverage-report
 
 coverage-report: init ## Show what the last `make test` covered, the operator's own process included
 	$(BIN)/coverage combine --quiet --append
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='operator/imageops/core/*' --fail-under=95
 
-bench: init ## Measure tracking overhead and the latency of short operations
+bench: machine-cluster init ## Measure tracking overhead and the latency of short operations
 	$(BIN)/python -m bench
 
-faults: init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
+faults: machine-cluster init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
 	$(BIN)/python -m faults $(if $(PLAN),--plan $(PLAN)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 fuzz: init ## Feed 1,000,000 generated inputs to each parser of foreign text
 	$(BIN)/python -m faults.fuzz
 
-demo: $(RUNS) ## Promote an image between two registries, and prove that it arrived bit for bit
+demo: machine-cluster $(RUNS) ## Promote an image between two registries, and prove that it arrived bit for bit
 	@$(BIN)/python -m demo
 
-up: $(RUNS) ## Start the development cluster and write .dev/env
+up: machine-cluster $(RUNS) ## Start the development cluster and write .dev/env
 	$(BIN)/python -m devcluster up
 
 run: up ## Run the operator in the foreground against the development cluster

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import latency, tracking
+from bench import latency, tracking, transfers
 from bench.figures import Figure, figures_table, ratios_table
 from bench.gaps import share_taken
 from devcluster import during, install
@@ -35,14 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             install.install(Path(cluster.kubeconfig))
             with operator_running(cluster, "bench-operator"):
                 measured, ratios = latency.measure(cluster, options.operations)
+                slow = transfers.measure(cluster)
     except DevClusterError as error:
         console.print(f"bench: {error}", style="red", markup=False, highlight=False)
         return 1
     _print(console, "Latency, wall time", measured)
     console.print(ratios_table(ratios))
+    _print(console, "Slow transfers, wall time", slow)
     console.print(f"Percentiles by nearest rank. Load average at the end {os.getloadavg()[0]:.1f}.", highlight=False)
     if options.json is not None:
-        document = {"machine": machine, "figures": [figure.document() for figure in [*figures, *measured]]}
+        document = {"machine": machine, "figures": [figure.document() for figure in [*figures, *measured, *slow]]}
         options.json.write_text(json.dumps(document, indent=1), encoding="utf-8")
     return 0
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Way = Callable[["Part"], Path | None]
 
 _VERSION_SECONDS = 20.0
-_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where daemons lie; an ordinary user's PATH leaves these out."""
 
 
@@ -60,6 +60,13 @@ def standard_ways(environ: Mapping[str, str], say: Callable[[str], None]) -> tup
     )
 
 
+def at_hand(part: Part, environ: Mapping[str, str]) -> bool:
+    """Tell whether the part can be had without installing or building anything."""
+    if part.go and GoBuilder(cache_folder(environ), _nobody).cached(part.go):
+        return True
+    return any(way(part) for way in (assets_way(environ), path_way(environ), package_way))
+
+
 def assets_way(environ: Mapping[str, str]) -> Way:
     """Look into the folder that KUBEBUILDER_ASSETS names; what lies there is taken as it is, whatever its version."""
     folder = environ.get("KUBEBUILDER_ASSETS")
@@ -76,7 +83,7 @@ def path_way(environ: Mapping[str, str]) -> Way:
     folders = [folder for folder in environ.get("PATH", "").split(os.pathsep) if folder]
 
     def look(part: Part) -> Path | None:
-        for folder in dict.fromkeys([*folders, *_SYSTEM_FOLDERS]):
+        for folder in dict.fromkeys([*folders, *SYSTEM_FOLDERS]):
             program = Path(folder) / part.program
             if os.access(program, os.X_OK) and accepted(part, program):
                 return program
@@ -96,12 +103,15 @@ def accepted(part: Part, program: Path) -> bool:
     return re.search(part.accepts, done.stdout + done.stderr) is not None
 
 
+def package_way(part: Part) -> Path | None:
+    """Look where the system's package puts the program, which may be where PATH does not lead."""
+    program = Path(part.apt_path) if part.apt_path else None
+    return program if program and os.access(program, os.X_OK) and accepted(part, program) else None
+
+
 def _installed(part: Part, apt: AptInstaller) -> Path | None:
-    if part.apt is None or part.apt_path is None:
-        return None
-    program = Path(part.apt_path)
+    return package_way(part) or (package_way(part) if part.apt and apt.install(part.apt) else None)
 
-    def usable() -> bool:
-        return os.access(program, os.X_OK) and accepted(part, program)
 
-    return program if usable() or (apt.install(part.apt) and usable()) else None  # some lie where PATH does not lead
+def _nobody(_: str) -> None:
+    """Hear a line that is not for anybody."""

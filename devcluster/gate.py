@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from devcluster.ledger import GateRequest
 
-_WAIT_SECONDS = 10.0
+_WAIT_SECONDS = 60.0
 
 
 class RegistryGate:

@@ -1,4 +1,4 @@
-"""Install a Debian package without letting it start the service it brings."""
+"""Install Debian packages without letting them start the services they bring."""
 
 from __future__ import annotations
 
@@ -49,28 +49,29 @@ def _restore(policy: Path, kept: Path) -> None:
 
 
 class AptInstaller:
-    """Install packages by apt-get, one at a time over all checkouts."""
+    """Install packages by apt-get; checkouts take turns."""
 
     def __init__(self, cache: Path, say: Callable[[str], None]) -> None:
         self._lock = cache / "work" / "apt.lock"
         self._say = say
 
-    def install(self, package: str) -> bool:
-        """Install the package; answer False where this system has no apt-get or does not know the package.
+    def install(self, *packages: str) -> bool:
+        """Install the packages; answer False where this system has no apt-get or does not know one of them.
 
-        The package lists are fetched only if they do not name it yet. Raises `DevClusterError` without root.
+        The package lists are fetched only if they do not name them yet. Raises `DevClusterError` without root.
         """
         if shutil.which("apt-get") is None:
             return False
+        names = " ".join(packages)
         if os.geteuid() != 0:
-            msg = f"installing the package {package} takes root: run this as root, or `apt-get install {package}` first"
+            msg = f"installing {names} takes root: run this as root, or `apt-get install {names}` first"
             raise DevClusterError(msg)
-        with locked(self._lock, lambda: self._say(f"{package}: another checkout is installing packages, waiting")):
-            self._say(f"{package}: installing the system's package (its service is not started)")
+        with locked(self._lock, lambda: self._say(f"{names}: another checkout is installing packages, waiting")):
+            self._say(f"installing the system's packages {names} (no service is started)")
             with services_held_back():
-                if self._apt("install", "--yes", "--no-install-recommends", package):
+                if self._apt("install", "--yes", "--no-install-recommends", *packages):
                     return True
-                return self._apt("update") and self._apt("install", "--yes", "--no-install-recommends", package)
+                return self._apt("update") and self._apt("install", "--yes", "--no-install-recommends", *packages)
 
     def _apt(self, *arguments: str) -> bool:
         environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

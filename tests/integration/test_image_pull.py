@@ -297,7 +297,7 @@ def test_an_edited_image_takes_the_place_of_a_running_pull(
     objects.wait(IMAGE_PULL, "app", _downloading)
     objects.patch(IMAGE_PULL, "app", {"spec": {"image": new.reference}})
     body = objects.wait_finished(IMAGE_PULL, "app")
-    blobs = gate.wait(lambda requests: all(one.finished for one in requests), seconds=5)
+    blobs = gate.wait(lambda requests: all(one.finished for one in requests))
     assert max(one.response_bytes for one in blobs) < 20_000_000, "the old pull ran to its end"
     assert reason(body) == "Pulled"
     status = body["status"]

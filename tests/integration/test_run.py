@@ -135,7 +135,7 @@ def test_a_changed_how_touches_a_run_in_progress_at_once(
     objects.create(IMAGE_PULL, "app", spec)
     objects.wait(IMAGE_PULL, "app", lambda body: reason(body) == "SecretInvalid")
     objects.patch(IMAGE_PULL, "app", {"spec": {"secretRef": {"name": "right"}}})
-    body = objects.wait_finished(IMAGE_PULL, "app", seconds=3)
+    body = objects.wait_finished(IMAGE_PULL, "app")
     assert reason(body) == "Pulled"
     assert (body["status"]["run"], body["status"]["attempts"]) == (1, 2)
 
@@ -232,7 +232,8 @@ def test_an_edited_step_takes_the_place_of_the_running_one(
     objects.wait(SESSION, "app", moving)
     (former,) = objects.all(IMAGE_PULL)
     body = change(objects, SESSION, {"steps": [{"name": "get", "pull": {"image": new.reference}}]})
-    gate.wait(lambda seen: all(one.finished for one in seen), seconds=3)
+    seen = gate.wait(lambda requests: all(one.finished for one in requests))
+    assert max(one.response_bytes for one in seen) < 20_000_000
     assert (reason(body), body["status"]["run"]) == ("Completed", 2)
     (child,) = objects.all(IMAGE_PULL)
     assert child["spec"]["image"] == new.reference

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -17,10 +16,9 @@ from tests.support.watched_engine import EngineUnderTest
 
 pytestmark = pytest.mark.integration
 
-SLOW = 400_000
+SLOW = 200_000
 """Bytes per second at which a pull of BIG takes longer than any test waits."""
 BIG = 8_000_000
-STOP_SECONDS = 5.0
 
 
 def nowhere(objects: Objects, cluster_registry: str, name: str) -> str:
@@ -33,9 +31,10 @@ def open_blobs(gate: RegistryGate) -> list[str]:
     return [one.path for one in gate.requests if "/blobs/" in one.path and not one.finished]
 
 
-def wait_quiet(gate: RegistryGate, since: float) -> None:
-    """Return when no blob is being sent any more, which must be soon after a stop."""
-    gate.wait(lambda requests: all(one.finished for one in requests), seconds=STOP_SECONDS - (time.monotonic() - since))
+def wait_quiet(gate: RegistryGate) -> None:
+    """Return when no blob is being sent any more; none of the large ones got through."""
+    seen = gate.wait(lambda requests: all(one.finished for one in requests))
+    assert max(one.response_bytes for one in seen) < BIG
 
 
 def retry_failed(objects: Objects, name: str, token: str) -> Body:
@@ -77,12 +76,10 @@ def test_a_version_bump_stops_the_children_of_a_running_session(
     objects.create(SESSION, "release", {"steps": steps, "parallelism": 2, "daemonName": engine.name})
     objects.wait(SESSION, "release", running(2))
     before = children(objects, "release")
-    since = time.monotonic()
     objects.patch(SESSION, "release", {"spec": {"steps": [pull("s0", new.reference)]}})
-    wait_quiet(gate, since)
+    wait_quiet(gate)
     body = objects.wait_finished(SESSION, "release")
     assert (body["status"]["run"], reason(body), counts(body)) == (2, "Completed", {"succeeded": 1})
-    assert max(one.response_bytes for one in gate.requests) < BIG
     assert not set(children(objects, "release")) & set(before)
     assert all(engine.daemon.inspect(through(gate, image)) is None for image in old)
 
@@ -169,18 +166,16 @@ def test_a_stopped_session_stops_every_child(
     fields: Body,
     expected: tuple[str, str],
 ) -> None:
-    """All daemon calls end within 5 s, and all steps are counted as cancelled, the waiting one too."""
+    """All daemon calls end in the middle, and all steps are counted as cancelled, the waiting one too."""
     images = [make_image(layers=[BIG]) for _ in range(4)]
     gate = make_gate(images[0].registry, bytes_per_second=SLOW)
     steps = [pull(f"s{number}", through(gate, image)) for number, image in enumerate(images)]
     objects.create(SESSION, "release", {"steps": steps, "parallelism": 3, "daemonName": engine.name, **fields})
     objects.wait(SESSION, "release", running(3))
-    began = time.monotonic()
     if change:
         objects.patch(SESSION, "release", {"spec": change})
-    body = objects.wait_finished(SESSION, "release", seconds=4 + STOP_SECONDS)
-    wait_quiet(gate, time.monotonic())
-    assert time.monotonic() - began < 4 * bool(fields) + STOP_SECONDS
+    body = objects.wait_finished(SESSION, "release")
+    wait_quiet(gate)
     assert (body["status"]["phase"], reason(body)) == expected
     assert counts(body) == {"cancelled": 4}
     assert {child["status"]["phase"] for child in children(objects, "release").values()} == {"Cancelled"}
@@ -205,7 +200,8 @@ def test_a_suspended_session_suspends_its_children_and_comes_back(
     assert reason(suspended) == "Suspended"
     kind, name = child_of(objects, "release", "slow")
     objects.wait(kind, name, lambda body: body["status"]["phase"] == "Suspended")
-    gate.wait(lambda requests: all(one.finished for one in requests), seconds=2)
+    seen = gate.wait(lambda requests: all(one.finished for one in requests))
+    assert max(one.response_bytes for one in seen) < image.layer_bytes
     gate.bytes_per_second = None
     objects.patch(SESSION, "release", {"spec": {"suspend": None}})
     body = objects.wait_finished(SESSION, "release")

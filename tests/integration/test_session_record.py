@@ -175,7 +175,7 @@ def test_errors_count_repetitions_and_keep_the_newest_ten(
     gate.script(path=r"/v2/.*/manifests/.*", status=503, body=b"{}")
     objects.create(SESSION, "group", {})
     twice = {"image": through(gate, image), "backoffLimit": 1, **MEMBER}
-    objects.run(IMAGE_PULL, "twice", twice, seconds=15)
+    objects.run(IMAGE_PULL, "twice", twice)
     body = objects.wait(SESSION, "group", lambda body: counts(body) == {"failed": 1})
     (error,) = body["status"]["errors"]
     assert (error["operationRef"]["name"], error["reason"], error["class"], error["count"]) == (

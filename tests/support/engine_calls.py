@@ -18,7 +18,7 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.docker_engine import DockerEngine
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 """Deadline of every wait."""
 
 

@@ -15,7 +15,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 _CHANGING = "data changed during operation, retry"
 """What Engine 29 says when it was asked for an image in the middle of its removal."""
-_CHANGING_SECONDS = 10.0
+_CHANGING_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

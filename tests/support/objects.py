@@ -11,7 +11,7 @@ from imageops.api.kinds import GROUP, REQUESTED_AT, VERSION, Kind
 from tests.support.admission import ApiServer
 from tests.support.contract import assert_consistent
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 Body = dict[str, Any]

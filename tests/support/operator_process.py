@@ -16,8 +16,8 @@ import requests
 
 from devcluster.ports import free_ports
 
-READY_SECONDS = 30.0
-STOP_SECONDS = 15.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class OperatorProcess:
 
     def _is_good(self, page: str) -> bool:
         try:
-            return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=2).ok
+            return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=10).ok
         except requests.RequestException:
             return False
 
@@ -96,7 +96,7 @@ class OperatorProcess:
 
     def read(self, page: str) -> str:
         """Return what a page of the health server says."""
-        return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=5).text
+        return requests.get(f"http://127.0.0.1:{self.port}/{page}", timeout=30).text
 
     @property
     def pid(self) -> int:

@@ -8,7 +8,7 @@ import requests
 
 from devcluster.images import PushedImage
 
-_SECONDS = 10.0
+_SECONDS = 60.0
 
 
 def tagged(image: PushedImage, tags: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAD_LIMIT = 64 * 1024
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 """Deadline of every wait in a test that uses this daemon."""
 
 Script = Callable[[socket.socket], None]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
-import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 T = TypeVar("T")
+
+BEGIN = 1000.0
+"""Seconds at which every run begins: the machine's own differ from run to run."""
+TICK = 2.0**-29
+"""Seconds, about two nanoseconds. Time goes on by whole ticks, so that sums and differences of times are exact wherever
+the clock stands, and nothing wakes a rounding error too early."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -17,7 +23,7 @@ class _Selector(selectors.DefaultSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = time.monotonic()
+        self.now = BEGIN
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; if nothing is, let the time pass."""
@@ -25,7 +31,7 @@ class _Selector(selectors.DefaultSelector):
         if ready or timeout == 0:
             return ready
         assert timeout is not None, "everything waits for something that cannot happen any more"
-        self.now += timeout
+        self.now += math.ceil(timeout / TICK) * TICK
         return []
 
 
@@ -35,6 +41,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._clock = _Selector()
         super().__init__(self._clock)
+        self._clock_resolution = TICK / 2  # by how much asyncio may be early; the machine's clock says more
 
     def time(self) -> float:
         """Return the time of this loop."""

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -68,8 +69,8 @@ class RefusedError(UnwrittenError):
 class _Budget:
     """A token bucket."""
 
+    filled: float
     tokens: float = _REPORT_BURST
-    filled: float = field(default_factory=time.monotonic)
 
     def wait(self) -> float:
         """Take a token and return the seconds until it may be used."""
@@ -114,7 +115,7 @@ class _Lane:
     unanswered_hashes: deque[bytes] = field(default_factory=lambda: deque(maxlen=_UNANSWERED_HASHES))
     """Of those before them."""
     reporter: asyncio.Task[None] | None = None
-    last_report: float = 0.0
+    last_report: float = -math.inf
     at_rest: bool = False
     """Whether the lane is to be dropped when its reporter ends."""
 
@@ -157,7 +158,7 @@ class StatusWriter:
         self._written = written
         self._counted = counted
         self._lanes: dict[str, _Lane] = {}
-        self._budget = _Budget()
+        self._budget = _Budget(filled=time.monotonic())
 
     async def commit(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis) -> None:
         """Write a status that later steps depend on; return when it is stored.

@@ -167,6 +167,7 @@ def test_streams_have_equal_weight() -> None:
     assert snapshot(tracker).percent == 99
 
 
+@pytest.mark.feature("progress.speed")
 def test_the_speed_is_that_of_the_last_seconds() -> None:
     """A window of 10 seconds; after a silence longer than that nothing is claimed."""
     tracker = ProgressTracker()

@@ -18,6 +18,16 @@ WRITES = {
     ("scorecard", "analysis"): {"id-token", "security-events"},
 }
 """The jobs that may write, and what; nobody else may."""
+SUITES = {
+    "unit": "unit",
+    "chart": "chart",
+    "fuzz-sample": "fuzz",
+    "integration": "integration",
+    "e2e": "e2e",
+    "faults-sample": "faults",
+}
+"""The targets that `make test` runs, and the folder of tests of each."""
+TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 EACH_JOB = pytest.mark.parametrize("each", jobs(), ids=lambda each: f"{each.workflow}-{each.name}")
 LINT_SECONDS = 120
 SHELLCHECK, ZIZMOR = (Path(sys.executable).with_name(name) for name in ("shellcheck", "zizmor"))
@@ -26,6 +36,12 @@ SHELLCHECK, ZIZMOR = (Path(sys.executable).with_name(name) for name in ("shellch
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a linter at the root."""
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LINT_SECONDS, check=False)
+
+
+def recipe(target: str) -> str:
+    """Return what make would run for a target, that of others besides."""
+    make = ["make", "--dry-run", "--always-make", "--no-print-directory", target]
+    return subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.feature("ci.pipeline")
@@ -108,9 +124,11 @@ def test_a_pull_request_is_checked_by_what_people_run_at_home() -> None:
     assert job("ci", "check").commands == ["make check", "make docs"]
     assert ".ci/run" in job("ci", "test").script
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("exec make test")
-    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ntest: ")[2].partition("\n\n")[0]
-    for layer in ("unit", "chart", "fuzz", "integration", "faults"):
-        assert f"tests/{layer}" in recipe
+    suites = recipe("test").split()
+    for suite, folder in SUITES.items():
+        assert suite in suites
+        assert f"tests/{folder}" in recipe(suite)
+    assert set(SUITES.values()) == {path.parent.relative_to(ROOT / "tests").parts[0] for path in TEST_FILES}
     assert job("e2e", "trial").body["strategy"]["matrix"]["cluster"] == ["kind", "k3s"]
     assert re.findall(r"make e2e CLUSTER=(\w+)", job("e2e", "trial").script) == ["kind", "kubeconfig"]
 

@@ -23,7 +23,7 @@ def _program(folder: Path, name: str, version: str) -> Path:
 @pytest.fixture(autouse=True)
 def _no_system_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look only where the test says."""
-    monkeypatch.setattr(finding, "_SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(finding, "SYSTEM_FOLDERS", ())
 
 
 def test_the_ways_are_asked_in_the_documented_order(tmp_path: Path) -> None:

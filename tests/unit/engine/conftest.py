@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,9 +14,16 @@ from tests.support.scripted_daemon import ScriptedDaemon
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[ScriptedDaemon]:
+def sockets() -> Iterator[Path]:
+    """Give a folder with a short name, wherever temporary files lie: a Unix socket's path has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="io-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def daemon(sockets: Path) -> Iterator[ScriptedDaemon]:
     """Serve a daemon that can be told to lie."""
-    with ScriptedDaemon(tmp_path / "d.sock") as scripted:
+    with ScriptedDaemon(sockets / "d.sock") as scripted:
         yield scripted
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from e2e.operator_image import installation
+
 ROOT = Path(__file__).parents[3]
 LINES = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
 INSTRUCTIONS = [tuple(line.split(maxsplit=1)) for line in LINES if line and not line.startswith("#")]
@@ -59,6 +61,18 @@ def test_only_what_the_operator_needs_comes_into_the_image() -> None:
     [labels] = values("LABEL", 1)
     named = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", labels))
     assert {"title", "licenses", "source", "version", "revision", "created"} <= named
+
+
+@pytest.mark.feature("dev.fresh-machine")
+def test_the_image_of_the_trials_is_installed_by_the_same_commands() -> None:
+    """What the locks say by hash and nothing else, and a look at whether something is missing."""
+    built = [json.loads(command) for command in values("RUN", 0)][:-1]
+    assert built == list(map(list, installation("python", Path("/build"), Path("/opt/imageops"), Path("/wheels"))))
+    assert built[-1][-1] == "check"
+    for words in built:
+        if "install" in words:
+            assert "--no-deps" in words
+            assert "--require-hashes" in words or "--no-index" in words
 
 
 @pytest.mark.feature("image.hardened")

@@ -15,7 +15,7 @@ from imageops.runtime.leadership import Leadership, Watchdog
 from tests.support.scripted_api import ScriptedApi, unreachable
 from tests.support.virtual_time import monotonic, run
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 def led(api: ScriptedApi) -> Leadership:
