@@ -67,11 +67,10 @@ def test_the_operator_takes_the_secret_it_makes(name: str, tmp_path: Path) -> No
     secret = made_secret(external(name), OUTPUTS[name], tmp_path)
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     credentials = parse_secret(secret)
-    assert set(credentials.by_host) == {HOSTS[name]}
-    found = credentials.for_host(HOSTS[name])
-    assert found is not None
-    assert (found.username, found.password) == (USERNAME, PASSWORD)
-    assert credentials.for_host("elsewhere.example.com") is None
+    assert set(credentials.entries) == {HOSTS[name]}
+    [found] = credentials.for_image(HOSTS[name], "app")
+    assert (found.auth.username, found.auth.password) == (USERNAME, PASSWORD)
+    assert credentials.for_image("elsewhere.example.com", "app") == ()
 
 
 @pytest.mark.feature("delivery.secrets")
