@@ -448,3 +448,19 @@ def test_a_listed_secret_that_is_absent_is_waited_for_once_the_registry_refuses(
 def _waits_again(body: Body, before: Body) -> bool:
     """Tell whether the Secret was looked for once more."""
     return _waits_for_secret(body) and body["status"]["nextRetryTime"] != before["nextRetryTime"]
+
+
+@pytest.mark.feature("cred.unusable")
+@pytest.mark.parametrize(("letters", "expected"), [(65_000, "AuthFailed"), (66_000, "SecretInvalid")])
+def test_a_password_is_refused_before_it_is_too_long_for_a_header(
+    objects: Objects,
+    engine: EngineUnderTest,
+    private: PushedImage,
+    letters: int,
+    expected: str,
+) -> None:
+    """The longest one that is sent gets an answer of the registry's, through the daemon."""
+    create_registry_secret(objects, "credentials", private.registry, ("robot", "x" * letters))
+    spec = {"image": private.reference, "daemonName": engine.name, "secretRef": {"name": "credentials"}}
+    body = objects.run(IMAGE_PULL, "app", {**spec, "backoffLimit": 0})
+    assert body["status"]["error"]["reason"] == expected

@@ -56,11 +56,14 @@ class SecretCredentials:
                 helper would have to be run.
 
         """
+        image = Scope.of_image(host, repository)
+        if image is None:
+            return ()
         found: list[Match] = []
         broken: OperationError | None = None
         for server, entry in self.entries.items():
             scope = Scope.of(server)
-            if scope is None or not scope.covers(host, repository):
+            if scope is None or not scope.covers(image):
                 continue
             try:
                 auth = _read(self.name, entry, host)
@@ -71,18 +74,18 @@ class SecretCredentials:
                 found.append(Match(scope.rank, auth))
         if not found and broken is not None:
             raise broken
-        if not found and self._needs_helper(host, repository):
+        if not found and self._needs_helper(image):
             raise OperationError(
                 Reason.CREDENTIAL_HELPER_UNSUPPORTED,
                 f"Secret {self.name!r} names a credential helper for {host}, and the operator runs none.",
             )
         return tuple(sorted(found, key=lambda match: match.rank, reverse=True))
 
-    def _needs_helper(self, host: str, repository: str) -> bool:
+    def _needs_helper(self, image: Scope) -> bool:
         if _EVERY_HOST in self.helpers:
             return True
         scopes = map(Scope.of, self.helpers)
-        return any(scope is not None and scope.covers(host, repository) for scope in scopes)
+        return any(scope is not None and scope.covers(image) for scope in scopes)
 
 
 def parse_secret(secret: Mapping[str, Any]) -> SecretCredentials:

@@ -20,6 +20,8 @@ _SERVER = re.compile(
         (?:[?\#].*)?""",
     re.ASCII | re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+_LONGEST = 1_024
+"""Letters of an entry's name. No image has a longer one, and a Secret holds a million letters."""
 _API_VERSION = re.compile("/v[12](?=/|$)")
 """What `docker login` once wrote behind the host."""
 
@@ -37,17 +39,22 @@ class Scope:
     @classmethod
     def of(cls, server: str) -> "Scope | None":
         """Read the name, address or URL of a registry; None for what is no such thing."""
-        parts = _SERVER.fullmatch(server.strip())
+        parts = _SERVER.fullmatch(server.strip()) if len(server) <= _LONGEST else None
         if parts is None:
             return None
         host, port, path = parts["host"].lower(), parts["port"] or "", parts["path"] or ""
         path = _API_VERSION.sub("", path, count=1) if _API_VERSION.match(path) else path
         return cls(HUB if host in _HUB_NAMES and not port else host, port, "" if path == "/" else path)
 
-    def covers(self, host: str, repository: str) -> bool:
-        """Tell whether an image of a registry's host belongs to the scope."""
-        image = Scope.of(host)
-        if image is None or image.port != self.port or not f"/{repository}".startswith(self.path):
+    @classmethod
+    def of_image(cls, host: str, repository: str) -> "Scope | None":
+        """Return the scope of one image, by the host of its registry."""
+        registry = cls.of(host)
+        return cls(registry.host, registry.port, f"/{repository}") if registry is not None else None
+
+    def covers(self, image: "Scope") -> bool:
+        """Tell whether an image belongs to the scope."""
+        if image.port != self.port or not image.path.startswith(self.path):
             return False
         if "[" in self.host:
             return self.host == image.host

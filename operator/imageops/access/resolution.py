@@ -20,7 +20,7 @@ from imageops.engine.protocol import RegistryAuth
 
 ANONYMOUS = AuthStatus(method=AuthMethod.ANONYMOUS.value)
 DEFAULT_SERVICE_ACCOUNT = "default"
-MAX_LISTED = 64
+MAX_LISTED = 32
 """Secrets of one ServiceAccount that are read at most; each is a request to the API server in each attempt."""
 _NAME_ONE_FOR_A_PUSH = (
     "A push uses the Secret of secretRef, of its Session, or of a serviceAccountName; none is named, so there was no"

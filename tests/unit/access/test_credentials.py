@@ -122,7 +122,7 @@ def test_every_password_arrives_as_it_was_written(encode: Any, password: str) ->
     assert header["password"] == password
 
 
-BESIDE = {
+BESIDE: dict[str, Any] = {
     "null": None,
     "text": PASSWORD,
     "a list": [],

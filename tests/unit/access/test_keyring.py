@@ -19,8 +19,8 @@ PATHS = st.from_regex(r"(/[ab]{1,2}){0,3}", fullmatch=True)
 def covers(server: str, image: str) -> bool:
     """Tell whether an entry is for an image, written host/repository."""
     host, _, repository = image.partition("/")
-    scope = Scope.of(server)
-    return scope is not None and scope.covers(host, repository)
+    scope, whole = Scope.of(server), Scope.of_image(host, repository)
+    return scope is not None and whole is not None and scope.covers(whole)
 
 
 MATCHES = [
@@ -64,6 +64,8 @@ MATCHES = [
     ("https://registry.example/v1/", "registry.example/app"),
     ("https://registry.example/v2/", "registry.example/app"),
     ("registry.example/v2", "registry.example/app"),
+    ("registry.example", "registry.example/v2/app"),
+    ("registry.example/v1/v2", "registry.example/v2/app"),
     ("REGISTRY.EXAMPLE", "registry.example/app"),
     ("registry.example", "Registry.Example/app"),
     ("https://robot@registry.example", "registry.example/app"),
@@ -115,6 +117,8 @@ MISSES = [
     ("registry.example/team/", "registry.example/team"),
     ("registry.example/*", "registry.example/team/app"),
     ("registry.example/Team", "registry.example/team/app"),
+    (f"registry.example/{'a' * 1024}", "registry.example/app"),
+    ("registry.example/v1/team", "registry.example/v1/app"),
     ("registry.example/v3/", "registry.example/app"),
     ("registry.example/v2x", "registry.example/app"),
     ("https://index.docker.io/v1/team", "docker.io/other/app"),
