@@ -91,8 +91,9 @@ class Credentials(SpecModel):
     SecretInvalid. Absent: serviceAccountName and the defaults behind it are asked."""
 
     service_account_name: ObjectName | None = None
-    """ServiceAccount of the same namespace whose imagePullSecrets are tried in turn for the images they are for. Absent:
-    the ServiceAccount `default`, for a pull. Where none is for the image, the registry is asked anonymously."""
+    """ServiceAccount of the same namespace whose imagePullSecrets are tried in turn for the images they are for.
+    Absent: a pull uses those of the ServiceAccount `default`. Where none is for the image, the registry is asked
+    anonymously."""
 
 
 class RunSpec(Credentials):
