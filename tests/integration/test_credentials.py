@@ -310,7 +310,7 @@ def test_what_docker_and_the_kubelet_take_opens_the_registry(
     encoded = base64.b64encode(":".join(pair).encode()).decode()
     host, port = private.registry.split(":")
     labels = host.split(".")
-    auths: dict[str, Any] = {
+    by_form: dict[str, dict[str, Any]] = {
         "unpadded": {private.registry: {"auth": encoded.rstrip("=")}},
         "lines": {private.registry: {"auth": f"{encoded[:9]}\n{encoded[9:]}\n"}},
         "url-safe": {private.registry: {"auth": base64.urlsafe_b64encode(":".join(pair).encode()).decode()}},
@@ -324,8 +324,8 @@ def test_what_docker_and_the_kubelet_take_opens_the_registry(
         "wildcard": {f"{labels[0]}.*.{labels[2]}.{labels[3]}:{port}": {"auth": encoded}},
         "email": {f"http://{private.registry}/v2/": {"auth": encoded, "email": 7}},
         "cased": {private.registry: {"Auth": encoded}},
-    }[form]
-    create_docker_config(objects, "credentials", auths)
+    }
+    create_docker_config(objects, "credentials", by_form[form])
     spec = {"image": private.reference, "daemonName": engine.name, "secretRef": {"name": "credentials"}}
     body = objects.run(IMAGE_PULL, "app", {**spec, "backoffLimit": 0})
     assert reason(body) == "Pulled"
