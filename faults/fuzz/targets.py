@@ -14,13 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from imageops.access.credentials import BASIC_AUTH, DOCKER_CFG, DOCKER_CONFIG_JSON, parse_secret
+from imageops.access.credentials import (
+    BASIC_AUTH,
+    DOCKER_CFG,
+    DOCKER_CONFIG_JSON,
+    SecretCredentials,
+    parse_secret,
+)
+from imageops.access.keyring import HUB, Scope
 from imageops.api.errors import MESSAGE_MAX_LENGTH, OperationError
 from imageops.api.kinds import REGISTRY_ANNOTATION
 from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.references import Reference
 from imageops.engine.auth_header import auth_header
 from imageops.engine.classify import MAX_RETRY_AFTER_SECONDS, Call, classify, retry_after
+from imageops.engine.protocol import RegistryAuth
 from imageops.engine.redaction import MAX_OUTPUT, redact
 from imageops.engine.stream import MAX_RECORD_BYTES, read_records
 
@@ -65,20 +73,30 @@ def check_secret(data: bytes) -> None:
     choice, content = (data[0] if data else 0), data[1:]
     try:
         credentials = parse_secret(_secret(choice, content))
-        for host in (*credentials.by_host, *credentials.helpers, "docker.io"):
-            auth = credentials.for_host(host)
-            _hold(host in {"docker.io", "*"} or auth is not None or host in credentials.helpers, "a host has no entry")
-            header = auth_header(auth)["X-Registry-Auth"]
-            _hold(json.loads(base64.urlsafe_b64decode(header)) is not None, "the header cannot be read back")
-            if auth is not None:
-                _hold(bool(auth.server), "a credential for no host")
-                _hold(
-                    not auth.password or len(auth.password) < _LEAST_SECRET or auth.password not in repr(auth), "repr"
-                )
+        for host in _hosts_of_images(credentials):
+            for match in credentials.for_image(host, "team/app"):
+                _check_credential(match.auth, host)
     except OperationError as error:
         _expect(error, {Reason.SECRET_INVALID, Reason.CREDENTIAL_HELPER_UNSUPPORTED})
         for secret in _texts_to_keep(content):
             _hold(secret not in error.message, "the message repeats content")
+
+
+def _hosts_of_images(credentials: SecretCredentials) -> Iterator[str]:
+    """Yield the hosts that a Secret names, as an image names them, and one that it may not name."""
+    for server in (*credentials.entries, *credentials.helpers):
+        scope = Scope.of(server)
+        if scope is not None:
+            host = scope.host.replace("*", "any")
+            yield f"{host}:{scope.port}" if scope.port else host
+    yield HUB
+
+
+def _check_credential(auth: RegistryAuth, host: str) -> None:
+    header = auth_header(auth)["X-Registry-Auth"]
+    _hold(bool(json.loads(base64.urlsafe_b64decode(header))), "the header cannot be read back")
+    _hold(auth.server == host, "a credential for another host")
+    _hold(not auth.password or len(auth.password) < _LEAST_SECRET or auth.password not in repr(auth), "repr")
 
 
 def check_stream(data: bytes) -> None:

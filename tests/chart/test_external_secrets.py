@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from imageops.access.credentials import parse_secret
+from imageops.access.keyring import Scope
 from tests.support.chart import VERSIONS
 from tests.support.chart_pages import ROOT
 from tests.support.external_secrets import made_secret
@@ -67,11 +68,10 @@ def test_the_operator_takes_the_secret_it_makes(name: str, tmp_path: Path) -> No
     secret = made_secret(external(name), OUTPUTS[name], tmp_path)
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     credentials = parse_secret(secret)
-    assert set(credentials.by_host) == {HOSTS[name]}
-    found = credentials.for_host(HOSTS[name])
-    assert found is not None
-    assert (found.username, found.password) == (USERNAME, PASSWORD)
-    assert credentials.for_host("elsewhere.example.com") is None
+    assert {scope.host for scope in map(Scope.of, credentials.entries) if scope is not None} == {HOSTS[name]}
+    [found] = credentials.for_image(HOSTS[name], "app")
+    assert (found.auth.username, found.auth.password) == (USERNAME, PASSWORD)
+    assert credentials.for_image("elsewhere.example.com", "app") == ()
 
 
 @pytest.mark.feature("delivery.secrets")

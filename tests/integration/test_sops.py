@@ -54,9 +54,8 @@ def test_the_operator_takes_what_comes_out(vault: Vault) -> None:
     vault.encrypt(SECRET)
     done = vault.sops("decrypt", "object.yaml")
     assert done.returncode == 0, done.stderr
-    found = parse_secret(yaml.safe_load(done.stdout)).for_host("registry.example.com")
-    assert found is not None
-    assert (found.username, found.password) == ("robot", PASSWORD)
+    [found] = parse_secret(yaml.safe_load(done.stdout)).for_image("registry.example.com", "app")
+    assert (found.auth.username, found.auth.password) == ("robot", PASSWORD)
 
 
 @pytest.mark.feature("delivery.secrets")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from imageops.access.resolution import ChosenCredential
+from imageops.access.turns import ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.progress import LayerRecord, LayerState
 from imageops.api.reasons import Reason
@@ -214,15 +214,15 @@ def daemon(engine: RecordingEngine, *, transfers: int = 3, burst: float = 100.0)
 
 @dataclass(slots=True)
 class FixedCredentials:
-    """Credentials of one operation that are the same for every host, or cannot be had."""
+    """Credentials of one operation that are the same for every image, or cannot be had."""
 
     auth: RegistryAuth | None = None
     failure: Reason | None = None
     asked: list[str] = field(default_factory=list)
 
-    async def for_host(self, host: str) -> ChosenCredential:
+    async def for_image(self, reference: Reference) -> ChosenCredential:
         """Return the credential."""
-        self.asked.append(host)
+        self.asked.append(str(reference))
         if self.failure is not None:
             raise OperationError(self.failure)
         return ChosenCredential(self.auth, AuthStatus(method="Anonymous"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 from tests.support.objects import Objects
 
@@ -25,9 +26,9 @@ def create_registry_secret(
     plain = {"username": user, "password": password}
     match form:
         case "dockerconfigjson-auth":
-            _docker_config(objects, name, {host: entry})
+            create_docker_config(objects, name, {host: entry})
         case "dockerconfigjson-pair":
-            _docker_config(objects, name, {host: plain})
+            create_docker_config(objects, name, {host: plain})
         case "dockercfg":
             text = json.dumps({host: entry})
             objects.create_secret(name, "kubernetes.io/dockercfg", {".dockercfg": text})
@@ -38,6 +39,7 @@ def create_registry_secret(
             raise ValueError(form)
 
 
-def _docker_config(objects: Objects, name: str, auths: dict[str, dict[str, str]]) -> None:
-    text = json.dumps({"auths": auths})
+def create_docker_config(objects: Objects, name: str, auths: dict[str, Any], **rest: Any) -> None:
+    """Create a Secret with what is given as its list of registries."""
+    text = json.dumps({"auths": auths, **rest})
     objects.create_secret(name, "kubernetes.io/dockerconfigjson", {".dockerconfigjson": text})

@@ -1,167 +1,194 @@
-"""Read registry credentials out of Secrets and pick the one for a host.
+"""Read registry credentials out of a Secret, and pick those for an image.
 
-A credential serves exactly the host its entry names: never a sub-domain, another port or a host that ends alike. Only
-Docker Hub's own names are the same registry under several spellings. Entries with a path serve their host.
+What no image asks for hurts nobody: an entry is looked into only when it is for the image, so one that is broken
+matters to its own registry alone. What may stand in an entry is what the kubelet and `docker` take.
 """
 
 import base64
-import binascii
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from imageops.access.keyring import Scope
 from imageops.api.errors import OperationError
 from imageops.api.kinds import REGISTRY_ANNOTATION
 from imageops.api.reasons import Reason
 from imageops.engine.protocol import RegistryAuth
 
-HUB = "docker.io"
-_HUB_NAMES = frozenset(
-    {"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com"},
-)
-
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG = "kubernetes.io/dockercfg"
 BASIC_AUTH = "kubernetes.io/basic-auth"
 
-_HELPER_KEYS = ("credHelpers", "credsStore")
+MAX_BYTES = 64 * 1024
+"""Bytes of one credential at most. It travels in a header of each request, and servers refuse longer ones."""
+_EVERY_HOST = "*"
+_CREDENTIAL = ("auth", "username", "password", "identitytoken", "registrytoken")
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One credential that is for an image."""
+
+    rank: str
+    """Of several for one image, the greatest goes first."""
+    auth: RegistryAuth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretCredentials:
-    """The usable credentials of one Secret, by normalised host."""
+    """What one Secret holds, entry by entry."""
 
     name: str
-    by_host: Mapping[str, RegistryAuth]
-    helpers: frozenset[str]
-    """Hosts for which the Secret names a credential helper instead; `*` stands for all."""
+    entries: Mapping[str, Any] = field(repr=False)
+    """As they stand in the Secret, by the name of their registry; nothing in them is known to be right."""
+    helpers: tuple[str, ...] = ()
+    """Registries for which the Secret names a credential helper instead; `*` stands for all."""
 
-    def for_host(self, host: str) -> RegistryAuth | None:
-        """Return the credential for a registry host; None if the Secret has none for it.
+    def for_image(self, host: str, repository: str) -> tuple[Match, ...]:
+        """Return the credentials for an image, the one that is most to the point first; empty if there is none.
+
+        A broken entry is passed over where another one serves.
 
         Raises:
-            OperationError: CredentialHelperUnsupported, where a helper would have to be run.
+            OperationError: SecretInvalid, if all that is for the image is broken; CredentialHelperUnsupported, where a
+                helper would have to be run.
 
         """
-        wanted = normalised_host(host)
-        found = self.by_host.get(wanted)
-        if found is None and (wanted in self.helpers or "*" in self.helpers):
+        image = Scope.of_image(host, repository)
+        if image is None:
+            return ()
+        found: list[Match] = []
+        broken: OperationError | None = None
+        for server, entry in self.entries.items():
+            scope = Scope.of(server)
+            if scope is None or not scope.covers(image):
+                continue
+            try:
+                auth = _read(self.name, entry, host)
+            except OperationError as error:
+                broken = broken or error
+                continue
+            if auth is not None:
+                found.append(Match(scope.rank, auth))
+        if not found and broken is not None:
+            raise broken
+        if not found and self._needs_helper(image):
             raise OperationError(
                 Reason.CREDENTIAL_HELPER_UNSUPPORTED,
                 f"Secret {self.name!r} names a credential helper for {host}, and the operator runs none.",
             )
-        return found
+        return tuple(sorted(found, key=lambda match: match.rank, reverse=True))
 
-
-def normalised_host(server: str) -> str:
-    """Return the host with its port of a registry's name, address or URL; Docker Hub under its one name.
-
-    Empty for what is no address at all.
-    """
-    text = server.strip()
-    try:
-        parts = urlsplit(text if "://" in text else f"//{text}")
-    except ValueError:
-        return ""
-    host = parts.netloc.rpartition("@")[2].lower()
-    if " " in host or not host.isprintable():
-        return ""
-    return HUB if host in _HUB_NAMES else host
+    def _needs_helper(self, image: Scope) -> bool:
+        if _EVERY_HOST in self.helpers:
+            return True
+        scopes = map(Scope.of, self.helpers)
+        return any(scope is not None and scope.covers(image) for scope in scopes)
 
 
 def parse_secret(secret: Mapping[str, Any]) -> SecretCredentials:
     """Read a Secret as the API server returns it.
 
     Raises:
-        OperationError: SecretInvalid, when its type or content is of no use. No content is repeated.
+        OperationError: SecretInvalid, when its type or the whole of it is of no use. No content is repeated.
 
     """
     metadata = secret.get("metadata") or {}
-    name, kind = str(metadata.get("name", "")), str(secret.get("type", ""))
+    name, kind = str(metadata.get("name", "")), secret.get("type")
     data = secret.get("data") or {}
     if kind == DOCKER_CONFIG_JSON:
-        config = _json(name, data, ".dockerconfigjson")
-        return _from_config(name, config.get("auths"), config)
+        config = _fields(_json(name, data, ".dockerconfigjson"))
+        auths = config.get("auths") or {}
+        if not isinstance(auths, dict):
+            raise _invalid(name, "its list of registries is not a map")
+        return SecretCredentials(name=name, entries=auths, helpers=tuple(_helpers(config)))
     if kind == DOCKER_CFG:
-        return _from_config(name, _json(name, data, ".dockercfg"), {})
+        return SecretCredentials(name=name, entries=_json(name, data, ".dockercfg"))
     if kind == BASIC_AUTH:
-        return _from_basic_auth(name, metadata.get("annotations") or {}, data)
-    raise _invalid(name, f"its type is {kind or 'absent'!r}, not dockerconfigjson, dockercfg or basic-auth")
+        server = (metadata.get("annotations") or {}).get(REGISTRY_ANNOTATION, "")
+        if Scope.of(server) is None:
+            raise _invalid(name, f"a basic-auth Secret needs the annotation {REGISTRY_ANNOTATION}: <host>")
+        return SecretCredentials(
+            name=name,
+            entries={server: {key: _text(name, data, key) for key in ("username", "password")}},
+        )
+    raise _invalid(name, "its type is not dockerconfigjson, dockercfg or basic-auth")
 
 
-def _from_config(name: str, auths: Any, config: Mapping[str, Any]) -> SecretCredentials:
-    if auths is None:
-        auths = {}
-    if not isinstance(auths, dict):
-        raise _invalid(name, "its list of registries is not a map")
-    by_host: dict[str, RegistryAuth] = {}
-    for server, entry in auths.items():
-        host = normalised_host(server)
-        if not host or not isinstance(entry, dict):
-            raise _invalid(name, "an entry is not a map under a registry's host")
-        auth = _entry(name, host, entry)
-        if auth is not None:
-            by_host.setdefault(host, auth)
-    return SecretCredentials(name=name, by_host=by_host, helpers=_helpers(config))
+def _helpers(config: Mapping[str, Any]) -> Iterator[str]:
+    named = config.get("credhelpers")
+    if isinstance(named, dict):
+        yield from (server for server in named if server != _EVERY_HOST)
+    if config.get("credsstore"):
+        yield _EVERY_HOST
 
 
-def _helpers(config: Mapping[str, Any]) -> frozenset[str]:
-    helpers = config.get("credHelpers")
-    hosts = {normalised_host(host) for host in helpers} if isinstance(helpers, dict) else set()
-    if config.get("credsStore"):
-        hosts.add("*")
-    return frozenset(hosts)
-
-
-def _entry(name: str, host: str, entry: Mapping[str, Any]) -> RegistryAuth | None:
-    """Read one entry; None for an empty one, which `docker logout` leaves behind."""
-    username, password = entry.get("username"), entry.get("password")
-    if entry.get("auth"):
-        username, password = _decoded_pair(name, entry["auth"])
-    token = entry.get("identitytoken")
-    registry_token = entry.get("registrytoken")
-    for value in (username, password, token, registry_token):
-        if value is not None and not isinstance(value, str):
-            raise _invalid(name, f"the entry for {host} holds something that is not text")
-    if not (token or registry_token or (username and password)):
-        if username or password:
-            raise _invalid(name, f"the entry for {host} lacks a user name or a password")
+def _read(name: str, entry: Any, host: str) -> RegistryAuth | None:
+    """Read an entry that is for an image; None for an empty one, which `docker logout` leaves behind."""
+    if entry is None:
         return None
-    return RegistryAuth(
-        username=username,
-        password=password,
-        identity_token=token,
-        registry_token=registry_token,
+    if not isinstance(entry, dict):
+        raise _invalid(name, "its entry for this registry is not a map")
+    fields = _fields(entry)
+    given = {key: fields[key] for key in _CREDENTIAL if fields.get(key) not in (None, "")}
+    if not all(isinstance(value, str) for value in given.values()):
+        raise _invalid(name, "its entry for this registry holds something that is not text")
+    if "auth" in given:
+        given["username"], given["password"] = _pair(name, given.pop("auth"))
+    auth = RegistryAuth(
+        username=given.get("username"),
+        password=given.get("password"),
+        identity_token=given.get("identitytoken"),
+        registry_token=given.get("registrytoken"),
         server=host,
     )
+    if not (auth.identity_token or auth.registry_token or (auth.username and auth.password)):
+        if auth.username or auth.password:
+            raise _invalid(name, "its entry for this registry lacks a user name or a password")
+        return None
+    _check(name, given.values(), auth)
+    return auth
 
 
-def _decoded_pair(name: str, encoded: Any) -> tuple[str, str]:
+def _check(name: str, values: Iterable[str], auth: RegistryAuth) -> None:
+    """Refuse what cannot be sent, which a daemon or a registry would refuse in words that help nobody."""
     try:
-        username, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, TypeError, ValueError):
+        size = sum(len(value.encode()) for value in values)
+    except UnicodeEncodeError:
+        raise _invalid(name, "its entry for this registry is not text in UTF-8") from None
+    if size > MAX_BYTES:
+        raise _invalid(name, f"its entry for this registry has more than {MAX_BYTES // 1024} KiB")
+    token = auth.registry_token or ""
+    if not (token.isascii() and token.isprintable()):
+        raise _invalid(name, "the registrytoken for this registry has characters that no header can carry")
+
+
+def _pair(name: str, encoded: str) -> tuple[str, str]:
+    """Decode user name and password: with padding or without, in either alphabet, in several lines.
+
+    Old versions of Docker pad the password with NUL.
+    """
+    text = "".join(encoded.split()).rstrip("=").translate(_STANDARD_ALPHABET)
+    try:
+        pair = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
+    except ValueError:  # of base64, and of UTF-8
         raise _invalid(name, "an auth field is not base64 of user name, colon and password") from None
+    username, colon, password = pair.partition(":")
     if not colon:
         raise _invalid(name, "an auth field has no colon between user name and password")
-    return username, password.rstrip("\0")
+    return username, password.strip("\0")
 
 
-def _from_basic_auth(name: str, annotations: Mapping[str, str], data: Mapping[str, Any]) -> SecretCredentials:
-    host = normalised_host(annotations.get(REGISTRY_ANNOTATION, ""))
-    if not host:
-        raise _invalid(name, f"a basic-auth Secret needs the annotation {REGISTRY_ANNOTATION}: <host>")
-    username, password = _text(name, data, "username"), _text(name, data, "password")
-    if not username or not password:
-        raise _invalid(name, "it lacks a user name or a password")
-    auth = RegistryAuth(username=username, password=password, server=host)
-    return SecretCredentials(name=name, by_host={host: auth}, helpers=frozenset())
+def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields by their names in lower case: who reads JSON in Go tells no case apart."""
+    return {key.lower(): value for key, value in document.items()}
 
 
 def _json(name: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     try:
-        value = json.loads(_text(name, data, key))
+        value = json.loads(_text(name, data, key).removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         raise _invalid(name, f"its key {key} is not JSON") from None
     if not isinstance(value, dict):
@@ -174,7 +201,7 @@ def _text(name: str, data: Mapping[str, Any], key: str) -> str:
         raise _invalid(name, f"it has no key {key}")
     try:
         return base64.b64decode(data[key], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, TypeError, ValueError):
+    except (TypeError, ValueError):
         raise _invalid(name, f"its key {key} is not readable text") from None
 
 

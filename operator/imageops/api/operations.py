@@ -87,12 +87,13 @@ class Credentials(SpecModel):
 
     secret_ref: LocalReference | None = None
     """Secret with registry credentials, in the same namespace: dockerconfigjson or dockercfg, or basic-auth with the
-    annotation imageops.dev/registry naming its host. It must hold the host of the image, else the attempt ends
+    annotation imageops.dev/registry naming its host. It must hold an entry for the image, else the attempt ends
     SecretInvalid. Absent: serviceAccountName and the defaults behind it are asked."""
 
     service_account_name: ObjectName | None = None
-    """ServiceAccount of the same namespace whose imagePullSecrets are tried for the hosts they name. Absent: the
-    ServiceAccount `default`. Where none has the host, the registry is asked anonymously."""
+    """ServiceAccount of the same namespace whose imagePullSecrets are tried in turn for the images they are for.
+    Absent: a pull uses those of the ServiceAccount `default`. Where none is for the image, the registry is asked
+    anonymously."""
 
 
 class RunSpec(Credentials):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from imageops.access.resolution import ChosenCredential, CredentialSource, resolve
+from imageops.access.resolution import CredentialSource, resolve
+from imageops.access.turns import ChosenCredential, Refusals, meaning, next_one
 from imageops.api.errors import OperationError
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
@@ -30,19 +31,35 @@ CHECKPOINT_SECONDS = 30.0
 """Longest wait of an attempt for its record to be written: as long as one request to the API server may take."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OperationCredentials:
-    """The credentials one operation may use, each read anew."""
+    """The credentials one operation may use, each read anew, and tried in turn."""
 
     secrets: NamespaceSecrets
     own: CredentialSource
     session: CredentialSource
     writes: bool
     """Whether the operation writes to its registry."""
+    refusals: Refusals
+    """What the registry has refused in the run."""
+    _chosen: ChosenCredential | None = None
 
-    async def for_host(self, host: str) -> ChosenCredential:
-        """Return the credential for a registry host."""
-        return await resolve(host, own=self.own, session=self.session, reader=self.secrets, writes=self.writes)
+    async def for_image(self, reference: Reference) -> ChosenCredential:
+        """Return the credential whose turn it is."""
+        candidates = await resolve(
+            reference,
+            own=self.own,
+            session=self.session,
+            reader=self.secrets,
+            writes=self.writes,
+        )
+        self._chosen = next_one(candidates, self.refusals)
+        return self._chosen
+
+    def after(self, error: OperationError) -> OperationError | None:
+        """Return what a failure comes down to; None = it is the next credential's turn."""
+        chosen, self._chosen = self._chosen, None
+        return meaning(error, chosen, self.refusals) if chosen is not None else error
 
 
 def arguments_of(

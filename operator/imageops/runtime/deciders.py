@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from imageops.access.resolution import CredentialSource
+from imageops.access.turns import Refusals
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
@@ -29,6 +30,7 @@ from imageops.runtime.attempts import OperationCredentials, RunningAttempt, argu
 from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import Entry, ObjectStore
 from imageops.tools.check import CheckTool
+from imageops.tools.in_turn import InTurn
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.removal import RemovalArguments, RemovalTool
@@ -106,6 +108,8 @@ class OperationDecider:
         """Begin an attempt."""
         spec: OperationSpec = entry.spec
         entry.asked = True
+        if entry.refusals.run != effect.run:
+            entry.refusals = Refusals(effect.run)
         tool, arguments = self._tool(entry, spec, effect.purpose)
         if effect.purpose is not Purpose.RUN:
             entry.looked_at = now
@@ -128,12 +132,14 @@ class OperationDecider:
             own=_source(spec),
             session=_source(session.spec) if session is not None else CredentialSource(),
             writes=isinstance(spec, ImagePushSpec),
+            refusals=entry.refusals,
         )
         status: OperationStatus = entry.status
         arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))
         tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace))
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
-            return CheckTool(tool, status.image.digest if status.image is not None else None), arguments
+            check = CheckTool(tool, status.image.digest if status.image is not None else None)
+            return InTurn(check, credentials), arguments
         if purpose is Purpose.REMOVAL and status.reference is not None:
             brought = RemovalArguments(
                 reference=Reference.parse(status.reference),
@@ -141,7 +147,7 @@ class OperationDecider:
                 platform=arguments.one_platform if isinstance(arguments, PullArguments) else None,
             )
             return RemovalTool(daemon), brought
-        return tool, arguments
+        return InTurn(tool, credentials), arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
         """Return what the Session of an operation demands; one not seen yet is looked up."""

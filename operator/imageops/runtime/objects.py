@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from imageops.access.turns import Refusals
 from imageops.api.admission import check, parse_spec
 from imageops.api.base import SpecModel
 from imageops.api.errors import OperationError
@@ -97,6 +98,8 @@ class Entry:
     """The attempt that was begun on a status that is void by now: its outcome is nobody's."""
     asked: bool = False
     """Whether this process has begun an attempt for it, so that it stands in a queue if it has to wait for a place."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """The credentials that its registry has refused in the present run."""
     looked_at: datetime | None = None
     """When this process first saw it, or looked last whether its image still is what it was."""
     children_listed: bool = False

@@ -37,7 +37,7 @@ class CheckTool:
 
     async def _compare(self, arguments: PullArguments, context: ToolContext, digest: str) -> None:
         daemon, host = self.pull.daemon, arguments.reference.host
-        auth = (await known_credential(self.pull.credentials, host, context)).auth
+        auth = (await known_credential(self.pull.credentials, arguments.reference, context)).auth
         with daemon.budgets.visit(host, auth, self.pull.requester) as visit:
             remote = await daemon.engine.distribution(arguments.reference, auth=auth)
             visit.served()

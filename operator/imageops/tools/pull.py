@@ -119,7 +119,7 @@ class PullTool:
         if not needed:
             return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
         host = arguments.reference.host
-        chosen = await known_credential(self.credentials, host, context)
+        chosen = await known_credential(self.credentials, arguments.reference, context)
         access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, chosen)
         with self.daemon.budgets.visit(host, chosen.auth, self.requester) as visit:
             async with access.judged():
@@ -134,7 +134,7 @@ class PullTool:
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
         """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""
         self.daemon.transfers.refuse_the_waiting(self.requester)
-        chosen = await known_credential(self.credentials, arguments.reference.host, context)
+        chosen = await known_credential(self.credentials, arguments.reference, context)
         auth = chosen.auth
         key = (str(arguments.reference), arguments.platform, auth)
         place = None

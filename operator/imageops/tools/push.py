@@ -66,7 +66,7 @@ class PushTool:
         if image is None:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
-        chosen = await known_credential(self.credentials, reference.host, context)
+        chosen = await known_credential(self.credentials, reference, context)
         auth = chosen.auth
         access = RegistryAccess(self.daemon.engine, self.credentials, reference, chosen)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:

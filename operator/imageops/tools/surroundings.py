@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from imageops.access.lapse import refused_credential
-from imageops.access.resolution import ChosenCredential
+from imageops.access.turns import ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
@@ -24,11 +24,12 @@ DESK_PLACES = 16
 class Credentials(Protocol):
     """The credentials that one operation may use."""
 
-    async def for_host(self, host: str) -> ChosenCredential:
-        """Return the credential for a registry host, read anew.
+    async def for_image(self, reference: Reference) -> ChosenCredential:
+        """Return the credential for an image in its registry, read anew.
 
         Raises:
-            OperationError: SecretNotFound, SecretInvalid or CredentialHelperUnsupported.
+            OperationError: SecretNotFound, SecretInvalid or CredentialHelperUnsupported; AuthFailed, where
+                the registry has refused all there are.
 
         """
         ...
@@ -77,9 +78,9 @@ async def known_daemon(daemon: Daemon, context: ToolContext) -> DaemonInfo:
     return info
 
 
-async def known_credential(credentials: Credentials, host: str, context: ToolContext) -> ChosenCredential:
-    """Choose the credential for a host, and put on record which one it is."""
-    chosen = await credentials.for_host(host)
+async def known_credential(credentials: Credentials, reference: Reference, context: ToolContext) -> ChosenCredential:
+    """Choose the credential for an image, and put on record which one it is."""
+    chosen = await credentials.for_image(reference)
     context.learn(auth=chosen.shown)
     return chosen
 
@@ -129,7 +130,7 @@ class RegistryAccess:
 
     async def _has_changed(self) -> bool:
         try:
-            return (await self.credentials.for_host(self.reference.host)).auth != self.auth
+            return (await self.credentials.for_image(self.reference)).auth != self.auth
         except OperationError:  # the Secret is gone, or holds nothing for this registry any more
             return True
 

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 import pytest
 
 from imageops.access.credentials import SecretCredentials
-from imageops.access.resolution import CredentialSource, resolve
+from imageops.access.resolution import MAX_LISTED, Candidates, CredentialSource, resolve
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
-from imageops.engine.protocol import RegistryAuth
+from imageops.api.references import Reference
 
 HOST = "registry.example"
+REF = Reference.parse(f"{HOST}/team/app:1")
 NOTHING = CredentialSource()
+HELPER = "a helper"
 
 
 @dataclass(slots=True)
 class Namespace:
-    """The Secrets of a namespace by the hosts they serve, and its ServiceAccounts by their Secrets."""
+    """The Secrets of a namespace by the registries they serve, and its ServiceAccounts by their Secrets."""
 
     secrets: dict[str, str | Reason] = field(default_factory=dict)
     accounts: dict[str, list[str | None]] = field(default_factory=dict)
@@ -29,8 +31,10 @@ class Namespace:
         host = self.secrets.get(name, Reason.SECRET_NOT_FOUND)
         if isinstance(host, Reason):
             raise OperationError(host)
-        auth = RegistryAuth(username=name, password="p", server=host)
-        return SecretCredentials(name=name, by_host={host: auth}, helpers=frozenset())
+        if host == HELPER:
+            return SecretCredentials(name=name, entries={}, helpers=("*",))
+        entries = {server: {"username": name, "password": server} for server in host.split()}
+        return SecretCredentials(name=name, entries=entries)
 
     async def image_pull_secrets(self, service_account: str) -> Sequence[str | None] | None:
         """Return the Secrets of an account."""
@@ -45,6 +49,11 @@ NAMESPACE = {
     "default": HOST,
     "elsewhere": "other.example",
     "broken": Reason.SECRET_INVALID,
+    "helper": HELPER,
+    "team": f"{HOST}/team {HOST} *.example",
+    "other-team": f"{HOST}/other",
+    "wide": "*.example",
+    "deep": f"{HOST}/team/app",
 }
 ACCOUNTS: dict[str, list[str | None]] = {
     "robot": ["account"],
@@ -52,8 +61,25 @@ ACCOUNTS: dict[str, list[str | None]] = {
     "empty": [],
     "waits": ["not-yet", "account"],
     "broken": ["broken", "account"],
+    "hopeless": ["broken", "helper", "not-yet", "elsewhere"],
+    "two": ["account", "mine"],
+    "mixed": ["wide", "other-team", "account", "team", "deep", "account"],
     "default": ["not-yet", "elsewhere", "default"],
 }
+
+
+async def candidates(
+    own: CredentialSource,
+    session: CredentialSource,
+    *,
+    host: str = HOST,
+    accounts: dict[str, list[str | None]] | None = None,
+    writes: bool = False,
+) -> Candidates:
+    """Return what may be tried."""
+    reader = Namespace(dict(NAMESPACE), ACCOUNTS if accounts is None else accounts)
+    reference = Reference.parse(f"{host}/team/app:1")
+    return await resolve(reference, own=own, session=session, reader=reader, writes=writes)
 
 
 async def chosen(
@@ -64,15 +90,15 @@ async def chosen(
     accounts: dict[str, list[str | None]] | None = None,
     writes: bool = False,
 ) -> str | Reason:
-    """Return the Secret that is used, with how it was found, or why there is none."""
-    reader = Namespace(dict(NAMESPACE), ACCOUNTS if accounts is None else accounts)
+    """Return the Secret that is tried first, with how it was found, or why there is none."""
     try:
-        result = await resolve(host, own=own, session=session, reader=reader, writes=writes)
+        result = await candidates(own, session, host=host, accounts=accounts, writes=writes)
     except OperationError as error:
         return error.reason
-    shown = result.shown
-    assert (result.auth is None) == (shown.secret_ref is None)
-    return f"{shown.method} {shown.secret_ref.name}" if shown.secret_ref is not None else shown.method
+    first = result.in_order[0]
+    assert (first.auth is None) == (first.shown.secret_ref is None)
+    assert first.auth is None or first.auth.server == host
+    return f"{first.shown.method} {first.shown.secret_ref.name}" if first.shown.secret_ref else first.shown.method
 
 
 def source(secret: str | None = None, account: str | None = None) -> CredentialSource:
@@ -93,8 +119,13 @@ def source(secret: str | None = None, account: str | None = None) -> CredentialS
         (source(account="useless"), source("session"), "Anonymous"),
         (source(account="empty"), NOTHING, "Anonymous"),
         (source(account="nobody"), source("session"), Reason.SECRET_NOT_FOUND),
-        (source(account="waits"), NOTHING, Reason.SECRET_NOT_FOUND),
-        (source(account="broken"), NOTHING, Reason.SECRET_INVALID),
+        (source(account="waits"), NOTHING, "ServiceAccount account"),
+        (source(account="broken"), NOTHING, "ServiceAccount account"),
+        (source(account="hopeless"), NOTHING, "Anonymous"),
+        (source("helper"), source("session"), Reason.CREDENTIAL_HELPER_UNSUPPORTED),
+        (source("other-team"), source("session"), Reason.SECRET_INVALID),
+        (NOTHING, source("helper"), Reason.CREDENTIAL_HELPER_UNSUPPORTED),
+        (NOTHING, source("not-yet"), Reason.SECRET_NOT_FOUND),
         (NOTHING, source("session"), "Session session"),
         (NOTHING, source("session", "robot"), "Session session"),
         (NOTHING, source("elsewhere", "robot"), "ServiceAccount account"),
@@ -121,17 +152,73 @@ async def test_a_public_image_stays_pullable(session: CredentialSource) -> None:
 
 
 @pytest.mark.feature("cred.precedence")
-async def test_a_secret_that_nobody_made_yet_blocks_no_public_image() -> None:
-    """Of the ServiceAccount default alone, and not where a Secret is broken."""
-    assert await chosen(NOTHING, NOTHING, accounts={"default": ["not-yet"]}) == "Anonymous"
-    assert await chosen(NOTHING, NOTHING, accounts={"default": ["broken"]}) == Reason.SECRET_INVALID
+@pytest.mark.feature("cred.kubelet")
+@pytest.mark.parametrize("listed", ["not-yet", "broken", "helper"])
+@pytest.mark.parametrize("account", ["robot", "default"])
+async def test_a_listed_secret_of_no_use_blocks_no_public_image(account: str, listed: str) -> None:
+    """Be it absent, broken or naming a helper, and be the account named or not; it is told of all the same."""
+    own = NOTHING if account == "default" else source(account=account)
+    found = await candidates(own, NOTHING, accounts={account: [listed]})
+    assert [candidate.auth for candidate in found.in_order] == [None]
+    assert [f"Secret {listed!r}" in told for told in found.passed_over] == [True]
+    assert (found.awaited is not None) == (listed == "not-yet")
     assert await chosen(NOTHING, NOTHING, accounts={}) == "Anonymous"
+
+
+@pytest.mark.feature("cred.kubelet")
+async def test_all_that_is_gone_without_is_told_and_nothing_of_what_is_in_it() -> None:
+    """With a reason for each; the first that is absent is waited for."""
+    found = await candidates(source(account="hopeless"), NOTHING)
+    assert found.passed_over == (
+        "Secret 'broken' (no usable credentials)",
+        "Secret 'helper' (names a credential helper)",
+        "Secret 'not-yet' (not to be had now)",
+    )
+    assert found.awaited is not None
+    assert found.awaited.reason is Reason.SECRET_NOT_FOUND
+
+
+@pytest.mark.feature("cred.kubelet")
+async def test_what_is_most_to_the_point_is_tried_first_and_then_the_list_counts() -> None:
+    """Over all Secrets of a ServiceAccount; each credential once; none of another path."""
+    found = await candidates(source(account="two"), NOTHING)
+    assert [one.auth.username for one in found.in_order if one.auth] == ["account", "mine"]
+    found = await candidates(source(account="mixed"), NOTHING)
+    tried = [(one.auth.username, one.auth.password) for one in found.in_order if one.auth]
+    assert tried == [
+        ("deep", f"{HOST}/team/app"),
+        ("team", f"{HOST}/team"),
+        ("account", HOST),
+        ("team", HOST),
+        ("wide", "*.example"),
+        ("team", "*.example"),
+    ]
+
+
+@pytest.mark.feature("cred.kubelet")
+async def test_an_own_secret_is_tried_entry_by_entry() -> None:
+    """All that is in it for the image, and nothing of anybody else's."""
+    for own, session in ((source("team"), source("session")), (NOTHING, source("team"))):
+        found = await candidates(own, session)
+        assert [one.auth.password for one in found.in_order if one.auth] == [f"{HOST}/team", HOST, "*.example"]
+        assert (found.passed_over, found.awaited) == ((), None)
+
+
+@pytest.mark.feature("cred.kubelet")
+async def test_a_long_list_is_read_to_its_limit() -> None:
+    """Each Secret is a request to the API server in each attempt; what is behind the limit is told of."""
+    names: list[str | None] = [f"absent-{number}" for number in range(MAX_LISTED)]
+    reader = Namespace(dict(NAMESPACE), {"robot": [*names, *names, "account"]})
+    found = await resolve(REF, own=source(account="robot"), session=NOTHING, reader=reader, writes=False)
+    assert reader.read == ["account robot", *names]
+    assert found.in_order[0].auth is None
+    assert "ServiceAccount 'robot'" in found.passed_over[-1]
 
 
 async def test_nothing_is_read_that_does_not_matter() -> None:
     """An own Secret is the only one that is looked at."""
     reader = Namespace(dict(NAMESPACE), ACCOUNTS)
-    await resolve(HOST, own=source("mine"), session=source("session"), reader=reader, writes=False)
+    await resolve(REF, own=source("mine"), session=source("session"), reader=reader, writes=False)
     assert reader.read == ["mine"]
 
 
@@ -139,10 +226,12 @@ async def test_nothing_is_read_that_does_not_matter() -> None:
 async def test_an_entry_that_is_no_name_is_passed_over_and_told_by_its_position() -> None:
     """The API server takes any text there; the text itself is not repeated."""
     reader = Namespace(dict(NAMESPACE), {"robot": [None, "account", None], "odd": ["elsewhere", None]})
-    found = await resolve(HOST, own=source(account="robot"), session=NOTHING, reader=reader, writes=False)
-    assert (found.auth is not None, "imagePullSecrets[0] of ServiceAccount 'robot'" in found.note) == (True, True)
-    found = await resolve(HOST, own=source(account="odd"), session=NOTHING, reader=reader, writes=False)
-    assert (found.auth, "imagePullSecrets[1] of ServiceAccount 'odd'" in found.note) == (None, True)
+    found = await resolve(REF, own=source(account="robot"), session=NOTHING, reader=reader, writes=False)
+    assert found.in_order[0].auth is not None
+    assert found.passed_over == ("imagePullSecrets[0] of ServiceAccount 'robot' (not the name of a Secret)",)
+    found = await resolve(REF, own=source(account="odd"), session=NOTHING, reader=reader, writes=False)
+    assert found.in_order[0].auth is None
+    assert found.passed_over == ("imagePullSecrets[1] of ServiceAccount 'odd' (not the name of a Secret)",)
     assert reader.read == ["account robot", "account", "account odd", "elsewhere"]
 
 
@@ -171,6 +260,6 @@ async def test_a_push_uses_what_is_named_for_it(
 async def test_an_anonymous_push_says_what_to_name() -> None:
     """And does not even read the account."""
     reader = Namespace(dict(NAMESPACE), ACCOUNTS)
-    found = await resolve(HOST, own=NOTHING, session=NOTHING, reader=reader, writes=True)
-    assert (found.auth, reader.read) == (None, [])
-    assert "secretRef" in found.note
+    found = await resolve(REF, own=NOTHING, session=NOTHING, reader=reader, writes=True)
+    assert (found.in_order[0].auth, reader.read) == (None, [])
+    assert "secretRef" in found.advice

@@ -50,9 +50,8 @@ async def test_a_secret_is_read_anew_at_every_call() -> None:
         data = {"username": encoded("u"), "password": encoded(password)}
         annotations = {"imageops.dev/registry": "registry.example"}
         api.put(SECRET, {"type": "kubernetes.io/basic-auth", "metadata": {"annotations": annotations}, "data": data})
-        auth = (await secrets(api).secret("s")).for_host("registry.example")
-        assert auth is not None
-        assert auth.password == password
+        [found] = (await secrets(api).secret("s")).for_image("registry.example", "app")
+        assert found.auth.password == password
     api.put(SECRET, {"type": "Opaque"})
     assert await reason_of(secrets(api).secret("s")) is Reason.SECRET_INVALID
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from imageops.access.resolution import ANONYMOUS, ChosenCredential
+from imageops.access.resolution import ANONYMOUS
+from imageops.access.turns import ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
