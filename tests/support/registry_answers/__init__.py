@@ -1,0 +1,132 @@
+"""Hold how registries, and what stands before them, really answer when they refuse: one file a product.
+
+The words are those that documents and reports of the product show; where a product is not known to have a situation it
+has no entry, and the table in docs/registries.md says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ENGINES = ("engine-20.10", "engine-29")
+
+
+class At(StrEnum):
+    """Which request the answer is given to."""
+
+    PING = "ping"
+    TOKEN = "token"  # noqa: S105 - a place, not a secret
+    SECOND_SCOPE = "second scope"
+    PASSWORD = "password"  # noqa: S105 - a place, not a secret
+    MANIFEST = "manifest"
+    BLOB = "blob"
+    STORAGE = "storage"
+    MOUNT = "mount"
+    START = "start"
+    SEND = "send"
+    FINISH = "finish"
+    READ_BACK = "read back"
+
+
+class Login(StrEnum):
+    """How the registry asks who somebody is."""
+
+    NONE = "none"
+    BASIC = "basic"
+    TOKEN = "token"  # noqa: S105 - a way, not a secret
+
+
+class Credential(StrEnum):
+    """What the operation's Secret holds."""
+
+    NONE = "none"
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+SITUATIONS = (
+    "wrong password",
+    "no right",
+    "no repository",
+    "quota",
+    "rate limit",
+    "scan policy",
+    "immutable tag",
+    "too large layer",
+)
+"""What the table has a column for; any other situation is told in the list below it."""
+_PUSHES = frozenset({At.SECOND_SCOPE, At.MOUNT, At.START, At.SEND, At.FINISH, At.READ_BACK})
+_PULLS = frozenset({At.BLOB, At.STORAGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation comes to here on one engine."""
+
+    reason: str
+    repeated: bool
+    """Whether it is tried again, up to backoffLimit."""
+    log_ins: int
+    """Requests with a user name and password in one attempt, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of one product, and what it has to be taken for."""
+
+    product: str
+    case: str
+    situation: str
+    at: At
+    status: int
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    login: Login = Login.TOKEN
+    credential: Credential = Credential.RIGHT
+    operation: str = "pull"
+    times: int | None = None
+    """How often it is given before the registry behaves; None = for ever."""
+    outcome: Mapping[str, Outcome] = field(default_factory=dict)
+    """By engine."""
+
+    @property
+    def name(self) -> str:
+        """Name the answer among all."""
+        return f"{self.product}: {self.case}"
+
+
+def answers() -> list[Answer]:
+    """Read all answers."""
+    return [
+        _answer(path.stem, case, entry)
+        for path in sorted(Path(__file__).parent.glob("*.yaml"))
+        for case, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+    ]
+
+
+def _answer(product: str, case: str, entry: dict[str, Any]) -> Answer:
+    at = At(entry["at"])
+    return Answer(
+        product=product,
+        case=case,
+        situation=entry.get("situation", "other"),
+        at=at,
+        status=entry["status"],
+        body=entry.get("body", ""),
+        headers=entry.get("headers", {"Content-Type": "application/json"}),
+        login=Login(entry.get("login", "basic" if at is At.PASSWORD else "token")),
+        credential=Credential(entry.get("credential", "right")),
+        operation=entry.get("operation", "push" if at in _PUSHES else "pull"),
+        times=entry.get("times"),
+        outcome={
+            engine: Outcome(**entry["outcome"].get(engine, entry["outcome"].get("both")))
+            for engine in ENGINES
+            if "outcome" in entry
+        },
+    )
