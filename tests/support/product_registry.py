@@ -1,7 +1,7 @@
 """Serve a registry that has one image and answers one kind of request as a product is known to answer it.
 
 What the answers are stands in `registry_answers/*.yaml`. Everything else works: it asks for a credential by Basic or by
-a token service, serves the image, and takes what is pushed. A gate in front of it speaks to Engines that begin with TLS.
+a token service, serves the image, and takes what is pushed. A gate before it speaks to Engines that begin with TLS.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,10 +22,9 @@ from devcluster.gate import RegistryGate
 from devcluster.images import push_image
 from tests.support.registry_answers import Answer, At, Login
 
-USER, PASSWORD = "anna", "the-right-password"  # noqa: S105 - of a registry that lives as long as a test
+USER, PASSWORD = "anna", "the-right-password"
 REPOSITORY, TAG = "team/app", "v1"
-SEED = 11
-_TOKEN = "token-of-the-scripted-service"  # noqa: S105 - the same
+_TOKEN = "token-of-the-scripted-service"
 _BASIC = f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 
 
@@ -33,7 +33,8 @@ class ProductRegistry:
     """Hold an image's blobs and manifests, and count what came."""
 
     answer: Answer
-    blobs: dict[str, bytes] = field(default_factory=dict)
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """By repository and digest."""
     manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     log_ins: int = 0
     """Requests that carried a user name and password: to the registry itself, or to its token service."""
@@ -70,31 +71,39 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Serve the token service, the storage, a manifest or a blob."""
+        """Serve the token service, a log-in page, the storage, or the registry's own interface."""
         url = urlsplit(self.path)
-        path = url.path
-        if path == "/token":
+        if url.path == "/token":
             scopes = parse_qs(url.query).get("scope", [])
-            return self._token(len(scopes), with_password="Authorization" in self.headers)
-        if path == "/login":
-            return self._send(200, {"Content-Type": "text/html"}, b"<html><body>Sign in</body></html>")
-        if path.startswith("/storage/"):
-            return self._script() if self.registry.scripted(At.STORAGE) else self._blob(path.rpartition("/")[2])
-        if path == "/v2/":
-            if self.registry.scripted(At.PING):
-                return self._script()
-            return None if self._refused() else self._send(200)
-        if self._refused():
-            return None
+            self._token(len(scopes), with_password="Authorization" in self.headers)
+        elif url.path == "/login":
+            self._send(200, {"Content-Type": "text/html"}, b"<html><body>Sign in</body></html>")
+        elif url.path.startswith("/storage/"):
+            self._at(At.STORAGE, lambda: self._blob(REPOSITORY, url.path.rpartition("/")[2]))
+        elif url.path == "/v2/":
+            self._at(At.PING, lambda: None if self._refused() else self._send(200))
+        elif not self._refused():
+            self._content(url.path)
+
+    def _content(self, path: str) -> None:
+        """Serve a manifest or a blob."""
         kind, name = path.split("/")[-2:]
         if kind == "manifests":
-            return self._manifest(name)
-        if self.command == "GET" and self.registry.answer.at is At.STORAGE:
+            self._manifest(name)
+        elif self.command == "GET" and self.registry.answer.at is At.STORAGE:
             host = self.headers["Host"].replace("127.0.0.1", "localhost")
-            return self._send(307, {"Location": f"http://{host}/storage/{name}?X-Amz-Signature=0123456789abcdef"})
-        if self.command == "GET" and self.registry.scripted(At.BLOB):
-            return self._script()
-        return self._blob(name)
+            self._send(307, {"Location": f"http://{host}/storage/{name}?X-Amz-Signature=0123456789abcdef"})
+        elif self.command == "GET":
+            self._at(At.BLOB, lambda: self._blob(_repository(path), name))
+        else:
+            self._blob(_repository(path), name)
+
+    def _at(self, at: At, otherwise: Callable[[], None]) -> None:
+        """Answer as the script says if it is due here."""
+        if self.registry.scripted(at):
+            self._script()
+        else:
+            otherwise()
 
     def do_POST(self) -> None:
         """Give a token for a password in a form, or open an upload."""
@@ -111,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._script()
         name = secrets.token_hex(8)
         self.registry.uploads[name] = b""
-        return self._taken(name, 0)
+        return self._taken(_repository(urlsplit(self.path).path), name, 0)
 
     def do_PATCH(self) -> None:
         """Take a part of a blob."""
@@ -120,9 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if self.registry.scripted(At.SEND):
             return self._script()
-        name = urlsplit(self.path).path.rpartition("/")[2]
+        path = urlsplit(self.path).path
+        name = path.rpartition("/")[2]
         self.registry.uploads[name] += part
-        return self._taken(name, len(self.registry.uploads[name]))
+        return self._taken(_repository(path), name, len(self.registry.uploads[name]))
 
     def do_PUT(self) -> None:
         """Finish an upload, or take a manifest."""
@@ -134,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._script()
             digest = parse_qs(url.query)["digest"][0]
             name = url.path.rpartition("/")[2]
-            self.registry.blobs[digest] = self.registry.uploads.pop(name) + content
+            self.registry.blobs[_repository(url.path), digest] = self.registry.uploads.pop(name) + content
             return self._send(201, {"Docker-Content-Digest": digest})
         if self.registry.scripted(At.FINISH):
             return self._script()
@@ -153,15 +163,15 @@ class _Handler(BaseHTTPRequestHandler):
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return self._send(200, {"Content-Type": media_type, "Docker-Content-Digest": digest}, content)
 
-    def _blob(self, digest: str) -> None:
-        content = self.registry.blobs.get(digest)
+    def _blob(self, repository: str, digest: str) -> None:
+        content = self.registry.blobs.get((repository, digest))
         if content is None:
             return self._error(404, "BLOB_UNKNOWN", "blob unknown to registry")
         return self._send(200, {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}, content)
 
-    def _taken(self, name: str, size: int) -> None:
+    def _taken(self, repository: str, name: str, size: int) -> None:
         """Say that an upload goes on."""
-        location = f"http://{self.headers['Host']}/v2/{REPOSITORY}/blobs/uploads/{name}"
+        location = f"http://{self.headers['Host']}/v2/{repository}/blobs/uploads/{name}"
         self._send(202, {"Location": location, "Docker-Upload-UUID": name, "Range": f"0-{max(0, size - 1)}"})
 
     def _token(self, scopes: int, *, with_password: bool) -> None:
@@ -222,6 +232,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
+def _repository(path: str) -> str:
+    """Return the repository that a path of the registry's interface is about."""
+    return re.sub(r"^/v2/(.+?)/(?:blobs|manifests)/.*", r"\1", path)
+
+
 class _Server(ThreadingHTTPServer):
     """Keep quiet about clients that leave in the middle: Engines do so."""
 
@@ -240,7 +255,7 @@ def serving(answer: Answer) -> Iterator[tuple[ProductRegistry, RegistryGate]]:
     thread.start()
     try:
         with RegistryGate(f"127.0.0.1:{server.server_address[1]}") as gate:
-            push_image(gate.address, REPOSITORY, TAG, seed=SEED)
+            push_image(gate.address, REPOSITORY, TAG, seed=secrets.randbits(32))
             registry.ready = True
             yield registry, gate
     finally:

@@ -24,7 +24,8 @@ import yaml
 
 from devcluster import env
 from imageops.api.references import Reference
-from imageops.engine.classify import Call, classify
+from imageops.engine.classify import classify
+from imageops.engine.words import Call
 from tests.support.local_daemon import LocalDaemon
 from tests.support.product_registry import PASSWORD, REPOSITORY, TAG, USER, serving
 from tests.support.registry_answers import ENGINES, Answer, At, Credential, answers
@@ -34,7 +35,7 @@ PREFIX = "registries-"
 _AT_ONCE = 6
 _REFERENCE = f"127.0.0.1:5000/{REPOSITORY}:{TAG}"
 _HEADER = """\
-# What {engine} said when a registry answered as a product of tests/support/registry_answers does. Written by
+# What the {engine} said when a registry answered as a product of tests/support/registry_answers does. Written by
 # tests/support/record_messages.py. `reason` is what the words alone have to be taken for; ports have been replaced. A
 # status of null is an error inside an HTTP 200 stream.
 """
@@ -54,7 +55,7 @@ class Recorded:
     seconds: float
 
 
-def record(answer: Answer, engine: str, daemon: LocalDaemon, source: str) -> list[Recorded]:
+def record(engine: str, daemon: LocalDaemon, source: str, answer: Answer) -> list[Recorded]:
     """Have an Engine make each call that meets the answer."""
     found = []
     for call in _calls(answer):
@@ -63,8 +64,8 @@ def record(answer: Answer, engine: str, daemon: LocalDaemon, source: str) -> lis
             if call is Call.PUSH or answer.at is At.READ_BACK:
                 target = f"{target}-new"
                 daemon.tag(source, target)
-            if answer.at is At.MOUNT or answer.at is At.SECOND_SCOPE:
-                said = _said(daemon, Call.PULL, f"{gate.address}/{REPOSITORY}:{TAG}", answer.credential)
+            if answer.at in {At.MOUNT, At.SECOND_SCOPE}:
+                _said(daemon, Call.PULL, f"{gate.address}/{REPOSITORY}:{TAG}", answer.credential)
                 target = f"{gate.address}/team/other:{TAG}"
                 daemon.tag(f"{gate.address}/{REPOSITORY}:{TAG}", target)
             if answer.at is At.READ_BACK:
@@ -143,23 +144,25 @@ def main(wanted: str | None) -> None:
         source = "imageops.dev/recorded:1"
         daemon.make(source, b"what is pushed")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = [
-                one for some in pool.map(lambda it: record(it, engine, daemon, source), chosen) for one in some  # noqa: B023 - used up in the round
-            ]
+            found = [one for some in pool.map(lambda it: record(it, engine, daemon, source), chosen) for one in some]
         daemon.remove(source)
         path = MESSAGES / f"{PREFIX}{engine.removeprefix('engine-')}.yaml"
         former = _former(path)
         entries = []
         for one in found:
-            print(f"{engine} {one.answer.name} {one.call}: {one.log_ins} log-ins, {one.seconds:.1f} s, {one.status} {one.text}")
+            print(
+                f"{engine} {one.answer.name} {one.call}: {one.log_ins} log-ins, {one.seconds:.1f} s, {one.status} {one.text}"
+            )
             if one.text is None:
                 continue
             key = (one.answer.product, one.answer.case, one.call.value)
-            now = classify(one.call, one.status, one.text, reference=Reference.parse(_REFERENCE))
+            now = classify(one.call, one.status, one.text, reference=Reference.parse(_REFERENCE)).reason
             entries.append(_entry(one, former.get(key, now.value)))
         if wanted is None:
             body = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=116)
-            path.write_text(_HEADER.format(engine=f"the {engine.replace('-', ' ').capitalize()}") + body, encoding="utf-8")
+            path.write_text(
+                _HEADER.format(engine=f"the {engine.replace('-', ' ').capitalize()}") + body, encoding="utf-8"
+            )
 
 
 def _former(path: Path) -> dict[tuple[str, str, str], str]:

@@ -120,7 +120,7 @@ class PullTool:
             return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
         host = arguments.reference.host
         auth = await known_auth(self.credentials, host, context)
-        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, auth)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, arguments.reference, auth)
         with self.daemon.budgets.visit(host, auth, self.requester) as visit:
             async with access.judged():
                 remote = await self._offered(arguments, access)
@@ -142,7 +142,7 @@ class PullTool:
         else:
             place = self.daemon.transfers.take(self.requester)
 
-        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, auth)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, arguments.reference, auth)
 
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:

@@ -67,7 +67,7 @@ class PushTool:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
         auth = await known_auth(self.credentials, reference.host, context)
-        access = RegistryAccess(self.daemon.engine, self.credentials, reference, auth)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, auth)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
             async with access.judged():
                 before = await access.lookup()

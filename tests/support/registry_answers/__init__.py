@@ -21,9 +21,9 @@ class At(StrEnum):
     """Which request the answer is given to."""
 
     PING = "ping"
-    TOKEN = "token"  # noqa: S105 - a place, not a secret
+    TOKEN = "token"
     SECOND_SCOPE = "second scope"
-    PASSWORD = "password"  # noqa: S105 - a place, not a secret
+    PASSWORD = "password"
     MANIFEST = "manifest"
     BLOB = "blob"
     STORAGE = "storage"
@@ -39,7 +39,7 @@ class Login(StrEnum):
 
     NONE = "none"
     BASIC = "basic"
-    TOKEN = "token"  # noqa: S105 - a way, not a secret
+    TOKEN = "token"
 
 
 class Credential(StrEnum):
