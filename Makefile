@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench faults e2e tests charts docsite
-GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
+GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md docs/registries.md
 UV_VERSION := 0.13.8
 # What the lock says and nothing else: with dependencies on, pip resolves an extra anew and finds a release that is newer
 # than the lock. `pip check` then tells of a lock that lacks something.
@@ -125,6 +125,7 @@ generate: init ## Write the CRDs and reference pages from the models, the tables
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
 	$(BIN)/python -m docsite.metrics --write docs/reference
 	$(BIN)/python -m tests.support.features --write
+	$(BIN)/python -m tests.support.registry_pages --write
 
 check: lint type generate ## Lint, check types, and demand that generated files are committed as generated
 	git diff --exit-code -- $(GENERATED)

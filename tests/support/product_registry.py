@@ -35,7 +35,8 @@ class ProductRegistry:
     answer: Answer
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """By repository and digest."""
-    manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+    """By repository, and tag or digest."""
     log_ins: int = 0
     """Requests that carried a user name and password: to the registry itself, or to its token service."""
     given: int = 0
@@ -89,14 +90,22 @@ class _Handler(BaseHTTPRequestHandler):
         """Serve a manifest or a blob."""
         kind, name = path.split("/")[-2:]
         if kind == "manifests":
-            self._manifest(name)
+            self._manifest(_repository(path), name)
         elif self.command == "GET" and self.registry.answer.at is At.STORAGE:
             host = self.headers["Host"].replace("127.0.0.1", "localhost")
             self._send(307, {"Location": f"http://{host}/storage/{name}?X-Amz-Signature=0123456789abcdef"})
+        elif self.command == "GET" and self.registry.scripted(At.DAMAGED_BLOB):
+            self._damaged(_repository(path), name)
         elif self.command == "GET":
             self._at(At.BLOB, lambda: self._blob(_repository(path), name))
         else:
             self._blob(_repository(path), name)
+
+    def _damaged(self, repository: str, digest: str) -> None:
+        """Serve a blob with one byte that is another."""
+        content = bytearray(self.registry.blobs[repository, digest])
+        content[-1] ^= 1
+        self._send(200, {"Content-Type": "application/octet-stream"}, bytes(content))
 
     def _at(self, at: At, otherwise: Callable[[], None]) -> None:
         """Answer as the script says if it is due here."""
@@ -150,16 +159,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self._script()
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         kept = (self.headers["Content-Type"], content)
-        self.registry.manifests[url.path.rpartition("/")[2]] = self.registry.manifests[digest] = kept
+        for name in (url.path.rpartition("/")[2], digest):
+            self.registry.manifests[_repository(url.path), name] = kept
         self.registry.pushed = self.registry.ready
         return self._send(201, {"Docker-Content-Digest": digest})
 
-    def _manifest(self, name: str) -> None:
+    def _manifest(self, repository: str, name: str) -> None:
         if self.registry.scripted(At.MANIFEST) or (self.registry.pushed and self.registry.scripted(At.READ_BACK)):
             return self._script()
-        if name not in self.registry.manifests:
+        if (repository, name) not in self.registry.manifests:
             return self._error(404, "MANIFEST_UNKNOWN", "manifest unknown")
-        media_type, content = self.registry.manifests[name]
+        media_type, content = self.registry.manifests[repository, name]
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return self._send(200, {"Content-Type": media_type, "Docker-Content-Digest": digest}, content)
 

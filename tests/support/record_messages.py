@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def record(engine: str, daemon: LocalDaemon, source: str, answer: Answer) -> lis
 
 def _calls(answer: Answer) -> Iterator[Call]:
     match answer.at:
-        case At.BLOB | At.STORAGE:
+        case At.BLOB | At.DAMAGED_BLOB | At.STORAGE:
             yield Call.PULL
         case At.START | At.SEND | At.FINISH | At.MOUNT | At.SECOND_SCOPE:
             yield Call.PUSH
@@ -144,15 +145,14 @@ def main(wanted: str | None) -> None:
         source = "imageops.dev/recorded:1"
         daemon.make(source, b"what is pushed")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = [one for some in pool.map(lambda it: record(it, engine, daemon, source), chosen) for one in some]
+            found = [one for some in pool.map(partial(record, engine, daemon, source), chosen) for one in some]
         daemon.remove(source)
         path = MESSAGES / f"{PREFIX}{engine.removeprefix('engine-')}.yaml"
         former = _former(path)
         entries = []
         for one in found:
-            print(
-                f"{engine} {one.answer.name} {one.call}: {one.log_ins} log-ins, {one.seconds:.1f} s, {one.status} {one.text}"
-            )
+            told = f"{one.log_ins} log-ins, {one.seconds:.1f} s, {one.status} {one.text}"
+            sys.stdout.write(f"{engine} {one.answer.name} {one.call}: {told}\n")
             if one.text is None:
                 continue
             key = (one.answer.product, one.answer.case, one.call.value)
@@ -160,9 +160,7 @@ def main(wanted: str | None) -> None:
             entries.append(_entry(one, former.get(key, now.value)))
         if wanted is None:
             body = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=116)
-            path.write_text(
-                _HEADER.format(engine=f"the {engine.replace('-', ' ').capitalize()}") + body, encoding="utf-8"
-            )
+            path.write_text(_HEADER.format(engine=engine.replace("-", " ").capitalize()) + body, encoding="utf-8")
 
 
 def _former(path: Path) -> dict[tuple[str, str, str], str]:

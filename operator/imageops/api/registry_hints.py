@@ -14,7 +14,7 @@ PROXY_HINT = (
 )
 STORAGE_HINT = (
     "The storage that the registry redirects to refused the address it was given, which lasts for minutes only: the"
-    " next attempt gets a new one. If it repeats, look at the registry's storage, and at the clocks of registry and daemon."
+    " next attempt gets a new one. If it repeats, look at the registry's storage and at both clocks."
 )
 CREATE_REPOSITORY_HINT = (
     "Create the repository (project, namespace) in the registry before the push, or allow the account to; some"

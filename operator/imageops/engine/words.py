@@ -70,8 +70,8 @@ RULES = (
         r"\bproxyconnect\b",
         r"Proxy Authentication Required",
         # What Go says of a proxy that refuses to connect: the status' words alone, after the request that was meant.
-        r"\b(?:Get|Head|Post|Put|Patch) \"(?:URL|STORAGE)\": (?:Forbidden|Method Not Allowed|Bad Gateway"
-        r"|Service Unavailable|Gateway Time-?out|Unauthorized|Internal Server Error|Bad Request|Not Found|Too Many Requests)\s*$",
+        r"\b(?:Get|Head|Post|Put|Patch) \"(?:URL|STORAGE)\": (?:Forbidden|Method Not Allowed|Bad Gateway|Unauthorized"
+        r"|Service Unavailable|Gateway Time-?out|Internal Server Error|Bad Request|Not Found|Too Many Requests)\s*$",
         hint=PROXY_HINT,
     ),
     _rule(

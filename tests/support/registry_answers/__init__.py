@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+OUTCOMES = Path(__file__).parents[1] / "registry_outcomes.yaml"
 ENGINES = ("engine-20.10", "engine-29")
 
 
@@ -26,6 +27,7 @@ class At(StrEnum):
     PASSWORD = "password"
     MANIFEST = "manifest"
     BLOB = "blob"
+    DAMAGED_BLOB = "damaged blob"
     STORAGE = "storage"
     MOUNT = "mount"
     START = "start"
@@ -62,12 +64,11 @@ SITUATIONS = (
 )
 """What the table has a column for; any other situation is told in the list below it."""
 _PUSHES = frozenset({At.SECOND_SCOPE, At.MOUNT, At.START, At.SEND, At.FINISH, At.READ_BACK})
-_PULLS = frozenset({At.BLOB, At.STORAGE})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an operation comes to here on one engine."""
+    """What one attempt of an operation comes to here."""
 
     reason: str
     repeated: bool
@@ -90,10 +91,10 @@ class Answer:
     login: Login = Login.TOKEN
     credential: Credential = Credential.RIGHT
     operation: str = "pull"
+    slow: bool = False
+    """Whether Engine 20.10 repeats it for most of a minute by itself; what it says then is only recorded."""
     times: int | None = None
     """How often it is given before the registry behaves; None = for ever."""
-    outcome: Mapping[str, Outcome] = field(default_factory=dict)
-    """By engine."""
 
     @property
     def name(self) -> str:
@@ -110,6 +111,17 @@ def answers() -> list[Answer]:
     ]
 
 
+def outcomes() -> dict[tuple[str, str], Outcome]:
+    """Read what each answer comes to, by engine and the answer's name."""
+    table = yaml.safe_load(OUTCOMES.read_text(encoding="utf-8"))
+    return {
+        (engine, f"{product}: {case}"): Outcome(**columns)
+        for product, cases in table.items()
+        for case, engines in cases.items()
+        for engine, columns in engines.items()
+    }
+
+
 def _answer(product: str, case: str, entry: dict[str, Any]) -> Answer:
     at = At(entry["at"])
     return Answer(
@@ -123,10 +135,6 @@ def _answer(product: str, case: str, entry: dict[str, Any]) -> Answer:
         login=Login(entry.get("login", "basic" if at is At.PASSWORD else "token")),
         credential=Credential(entry.get("credential", "right")),
         operation=entry.get("operation", "push" if at in _PUSHES else "pull"),
+        slow=entry.get("slow", False),
         times=entry.get("times"),
-        outcome={
-            engine: Outcome(**entry["outcome"].get(engine, entry["outcome"].get("both")))
-            for engine in ENGINES
-            if "outcome" in entry
-        },
     )

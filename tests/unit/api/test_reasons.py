@@ -15,10 +15,12 @@ TABLE = {
     ReasonClass.WAITING: "Pending Throttled SecretNotFound SessionNotFound DaemonUnavailable FailedCreate Suspended"
     " Pulling Tagging Pushing Verifying Running",
     ReasonClass.RETRYABLE: "RateLimited RegistryUnavailable SecretInvalid DaemonConnectionLost TimedOut AuthExpired"
-    " StorageFull QuotaExceeded ContentCorrupt CertificateNotYetValid RegistryError DaemonError InternalError ImageChanged Interrupted",
+    " StorageFull QuotaExceeded ContentCorrupt CertificateNotYetValid RegistryError DaemonError"
+    " InternalError ImageChanged Interrupted",
     ReasonClass.FINAL: "InvalidReference InvalidSpec NotSupported AuthFailed ImageNotFound ImageNotOnDaemon"
     " CredentialHelperUnsupported PlatformNotFound EngineUnsupported PlatformConflict CertificateInvalid PolicyDenied"
-    " ImageTooLarge RegistryPolicyDenied TagProtected LayerTooLarge TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
+    " ImageTooLarge RegistryPolicyDenied TagProtected LayerTooLarge"
+    " TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
     " SessionLimitExceeded StepFailed MemberFailed AdmissionDenied DaemonNotConfigured Skipped Cancelled"
     " DeadlineExceeded BackoffLimitExceeded",
     ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying"
