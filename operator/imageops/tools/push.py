@@ -73,13 +73,13 @@ class PushTool:
         access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, auth)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
             async with access.judged():
-                before = await access.lookup()
+                remote_digest, hidden = await _now(access)
                 visit.served()
-                remote_digest = before.digest if before is not None else None
                 verdict = push_verdict(
                     if_exists=arguments.if_exists,
                     required_digest=arguments.required_digest,
                     remote_digest=remote_digest,
+                    hidden=hidden,
                     own_digests=own,
                 )
                 if arguments.dry_run:
@@ -91,6 +91,9 @@ class PushTool:
                     return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
                 place = self.daemon.transfers.take(self.requester)
                 try:
+                    if hidden:  # something is replaced, and nobody can tell what: that much has to be on record
+                        context.learn(previous=PreviousImage())
+                        await context.checkpoint()
                     digest, shown = await self._push(arguments, context, auth, image, replaced=remote_digest)
                 finally:
                     self.daemon.transfers.give_back(place)
@@ -221,6 +224,17 @@ def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozense
             "The daemon has several platforms of the index, neither all nor its own, so platforms has to name one.",
         )
     return frozenset(own or [child.digest for child in there])
+
+
+async def _now(access: RegistryAccess) -> tuple[str | None, bool]:
+    """Ask what the tag is now: its digest, None for no tag; and whether a policy of the registry hides it."""
+    try:
+        before = await access.lookup()
+    except OperationError as error:
+        if error.reason is Reason.REGISTRY_POLICY_DENIED:
+            return None, True
+        raise
+    return (before.digest if before is not None else None), False
 
 
 def _mounted_from_elsewhere(image: LocalImage, target: Reference) -> bool:
