@@ -66,8 +66,9 @@ def _head(what: str) -> Iterator[str]:
 
 
 def _row(shown: str, what: object, answer: Answer, found: dict[tuple[str, str], Outcome]) -> str:
+    name = f"{shown}, {answer.operation}" if answer.situation == "no right" else shown
     cells = " | ".join(_cell(answer, found.get((engine, answer.name))) for engine in ENGINES)
-    return f"| {shown} | {what} | {cells} |\n"
+    return f"| {name} | {what} | {cells} |\n"
 
 
 def _cell(answer: Answer, outcome: Outcome | None) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from imageops.api.references import Reference
 
-MAX_TEXT = 64 * 1024
-"""Characters of a text that are looked at."""
+MAX_TEXT = 32 * 1024
+"""Characters of a text that are looked at. What matters stands before the body that an engine repeats."""
 MIN_RETRY_AFTER_SECONDS = 1.0
 """A shorter wait is about one burst of requests, and tells nothing of when an operation should come back."""
 MAX_RETRY_AFTER_SECONDS = 900.0
