@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 CODE := operator devcluster demo bench faults e2e tests charts docsite
-GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md
+GENERATED := crds charts examples/argocd docs/reference docs/features.md docs/chart-practices.md docs/registries.md
 # Where Go is put by those who follow its own instructions.
 export PATH := $(PATH):/usr/local/go/bin
 UV_VERSION := 0.13.8
@@ -136,6 +136,7 @@ generate: init ## Write the CRDs and reference pages from the models, the tables
 	$(BIN)/python -m imageops.api.docgen --write docs/reference
 	$(BIN)/python -m docsite.metrics --write docs/reference
 	$(BIN)/python -m tests.support.features --write
+	$(BIN)/python -m tests.support.registry_pages --write
 
 check: lint type generate ## Lint, check types, and demand that generated files are committed as generated
 	git diff --exit-code -- $(GENERATED)

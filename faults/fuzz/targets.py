@@ -27,10 +27,11 @@ from imageops.api.kinds import REGISTRY_ANNOTATION
 from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.references import Reference
 from imageops.engine.auth_header import auth_header
-from imageops.engine.classify import MAX_RETRY_AFTER_SECONDS, Call, classify, retry_after
+from imageops.engine.classify import MAX_RETRY_AFTER_SECONDS, classify, retry_after
 from imageops.engine.protocol import RegistryAuth
 from imageops.engine.redaction import MAX_OUTPUT, redact
 from imageops.engine.stream import MAX_RECORD_BYTES, read_records
+from imageops.engine.words import Call
 
 _LEAST_SECRET = 8
 """Letters of a planted secret: shorter ones turn up in the redactor's own words by chance."""
@@ -141,7 +142,7 @@ def check_classification(data: bytes) -> None:
     text = content.decode(errors="replace")
     reference = Reference("registry.test", "team/app", "v1", None) if choice & _LONG else None
     call = list(Call)[choice % len(Call)]
-    reason = classify(call, status or None, text, reference=reference)
+    reason = classify(call, status or None, text, reference=reference).reason
     _hold(reason.reason_class in {ReasonClass.RETRYABLE, ReasonClass.FINAL}, "no failure")
     seconds = retry_after(text)
     _hold(seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_SECONDS, "a wait beyond the limit")

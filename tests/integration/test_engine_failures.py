@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from imageops.engine.connection import DaemonTls
 from imageops.engine.docker_engine import DockerEngine
 from imageops.engine.protocol import RegistryAuth
 from tests.integration.conftest import MakeImage
-from tests.support.certificates import make_tls_files
+from tests.support.certificates import make_early_certificate, make_tls_files
+from tests.support.connect_proxy import proxying
 from tests.support.engine_calls import behind, blob_gets, connected, ignore, pulled, reason_of, seen
 from tests.support.engines import private_engine
 from tests.support.watched_engine import EngineUnderTest
@@ -263,3 +265,30 @@ async def test_a_daemon_behind_tls(tmp_path: Path, make_image: MakeImage) -> Non
         await late.ping()
         for each in (docker, late):
             await each.close()
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.feature("error.surroundings")
+async def test_what_the_daemons_own_proxy_says_is_not_the_registrys(engine: EngineUnderTest, tmp_path: Path) -> None:
+    """407 and 403 to CONNECT are RegistryUnavailable with the proxy in the hint; an early certificate a clock."""
+    with ExitStack() as stack:
+        early = make_early_certificate(tmp_path)
+        proxies = {
+            stack.enter_context(proxying("407 Proxy Authentication Required")): Reason.REGISTRY_UNAVAILABLE,
+            stack.enter_context(proxying("403 Forbidden")): Reason.REGISTRY_UNAVAILABLE,
+            stack.enter_context(proxying("200 OK", certificate=early)): Reason.CERTIFICATE_NOT_YET_VALID,
+        }
+        for proxy, reason in proxies.items():
+            with private_engine(engine.name, environ={"HTTPS_PROXY": f"http://{proxy.address}"}) as private:
+                docker = DockerEngine("private", private.address)
+                for call in (
+                    docker.distribution(Reference.parse("registry.test/team/app:1"), auth=None),
+                    docker.pull(Reference.parse("registry.test/team/app:1"), platform=None, auth=None, sink=ignore),
+                ):
+                    with pytest.raises(OperationError) as caught:
+                        await call
+                    assert caught.value.reason is reason
+                    assert ("proxy" if reason is Reason.REGISTRY_UNAVAILABLE else "clock") in caught.value.hint
+                    assert "Secret of" not in caught.value.hint
+                await docker.close()
+            assert "CONNECT registry.test:443 HTTP/1.1" in proxy.asked

@@ -15,6 +15,9 @@ from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, Kind
 from imageops.api.reasons import Reason
 from tests.integration.conftest import MakeGate, MakeImage, through
 from tests.support.objects import Body, Objects, condition, reason
+from tests.support.product_registry import PASSWORD, REPOSITORY, TAG, USER, serving
+from tests.support.registry_answers import Answer, At
+from tests.support.registry_secrets import create_registry_secret
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 pytestmark = pytest.mark.integration
@@ -84,6 +87,87 @@ def test_a_layer_that_is_denied_in_mid_pull(
     assert reason(body) == "AuthFailed"
     assert_explained(body, Reason.AUTH_FAILED)
     assert body["status"]["attempts"] == 1
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(
+    ("at", "status", "body", "word"),
+    [
+        (At.DAMAGED_BLOB, 200, "", "ContentCorrupt"),
+        (At.BLOB, 401, '{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}', "RegistryError"),
+        (At.BLOB, 503, '{"errors":[{"code":"DENIED","message":"requested access is denied"}]}', "RegistryError"),
+        (At.STORAGE, 403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>", ""),
+    ],
+    ids=["damaged layer", "passing 401", "503 that says denied", "storage address run out"],
+)
+def test_what_passes_does_not_end_a_pull(
+    objects: Objects, engine: EngineUnderTest, at: At, status: int, body: str, word: str
+) -> None:
+    """One wrong answer and then right ones: the pull ends well, at the next attempt or by the Engine's own doing."""
+    with serving(Answer("any", "once", "other", at, status, body, times=1)) as (registry, gate):
+        create_registry_secret(objects, "credentials", gate.address, (USER, PASSWORD))
+        spec = {"image": f"{gate.address}/{REPOSITORY}:{TAG}", "secretRef": {"name": "credentials"}}
+        ended = objects.run(IMAGE_PULL, "app", {**spec, "daemonName": engine.name})
+        assert registry.given == 1
+    assert reason(ended) == "Pulled"
+    failed = [entry["reason"] for entry in ended["status"]["history"] if entry["outcome"] == "Failed"]
+    assert len(failed) <= 1
+    assert set(failed) <= {word or "RegistryUnavailable"}
+    if at is At.DAMAGED_BLOB:
+        assert failed, "no Engine fetches damaged content again by itself"
+
+
+@pytest.mark.feature("error.public-reports")
+def test_a_passing_401_at_an_upload_does_not_end_a_push(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage
+) -> None:
+    """The credential was taken a moment before, so it is tried again."""
+    refusal = '{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}'
+    with serving(Answer("any", "once", "other", At.START, 401, refusal, times=1)) as (registry, gate):
+        create_registry_secret(objects, "credentials", gate.address, (USER, PASSWORD))
+        reference = f"{gate.address}/{REPOSITORY}:new"
+        spec = {"secretRef": {"name": "credentials"}}
+        ended = transfer(objects, engine, make_image, IMAGE_PUSH, reference, **spec)
+        assert registry.given == 1
+    assert reason(ended) == "Pushed"
+
+
+@pytest.mark.feature("error.public-reports")
+def test_the_account_of_a_target_has_to_read_the_source(objects: Objects, containerd: EngineUnderTest) -> None:
+    """Engine 29 takes the refusal of a mount for one of the push: AuthFailed, and the hint names what lacks."""
+    refusal = '{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
+    with serving(Answer("any", "mount", "other", At.MOUNT, 403, refusal)) as (registry, gate):
+        create_registry_secret(objects, "credentials", gate.address, (USER, PASSWORD))
+        source, target = f"{gate.address}/{REPOSITORY}:{TAG}", f"{gate.address}/team/other:1"
+        containerd.daemon.pull(source)
+        containerd.daemon.tag(source, target)
+        spec = {"image": target, "daemonName": containerd.name, "secretRef": {"name": "credentials"}}
+        body = objects.run(IMAGE_PUSH, "app", spec)
+        assert registry.given
+        for reference in (source, target):
+            containerd.daemon.remove(reference)
+    assert reason(body) == "AuthFailed"
+    assert body["status"]["attempts"] == 1
+    assert "right to read that repository" in body["status"]["error"]["hint"]
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.feature("push.succeeds")
+def test_a_push_that_cannot_be_read_back_counts_as_pushed(
+    objects: Objects, engine: EngineUnderTest, make_image: MakeImage
+) -> None:
+    """The registry took it, and its scan policy then hides it: the message says so, the digest is the PUT's."""
+    refusal = '{"errors":[{"code":"PROJECTPOLICYVIOLATION","message":"cannot be pulled due to configured policy"}]}'
+    with serving(Answer("any", "policy", "other", At.READ_BACK, 412, refusal)) as (registry, gate):
+        create_registry_secret(objects, "credentials", gate.address, (USER, PASSWORD))
+        reference = f"{gate.address}/{REPOSITORY}:new"
+        body = transfer(objects, engine, make_image, IMAGE_PUSH, reference, secretRef={"name": "credentials"})
+        assert registry.given
+        assert (REPOSITORY, body["status"]["image"]["digest"]) in registry.manifests
+    assert reason(body) == "Pushed"
+    ready = condition(body, "Ready")
+    assert ready is not None
+    assert "keeps it from being read back" in ready["message"]
 
 
 def _closed_port(_: RegistryGate) -> str:

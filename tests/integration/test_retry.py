@@ -128,3 +128,32 @@ def test_a_rate_limit_pauses_all_who_use_that_registry(
     assert len(gate.requests) == asked
     free = objects.run(IMAGE_PULL, "free", {"image": elsewhere.reference, "daemonName": engine.name})
     assert reason(free) == "Pulled", "another registry is not paused"
+
+
+@pytest.mark.feature("retry.retry-after")
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [("retry-after: 880.092µs, allowed: 44000/minute", 60, 61), ("retry-after: 9", 9, 10)],
+    ids=["below a second", "told"],
+)
+@pytest.mark.parametrize("path", [r"/v2/.+", r".*/blobs/.*"], ids=["at once", "mid-pull"])
+def test_a_wait_that_a_registry_tells_is_held_to_reason(
+    objects: Objects,
+    engine: EngineUnderTest,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    told: str,
+    least: int,
+    most: int,
+    path: str,
+) -> None:
+    """Microseconds are no wait, so it is the base pause; a wait of seconds is what it says, also in mid-pull."""
+    image = make_image()
+    gate = make_gate(image.registry)
+    body = f'{{"errors":[{{"code":"TOOMANYREQUESTS","message":"{told}"}}]}}'
+    gate.script(path=path, status=429, headers={"Content-Type": "application/json"}, body=body.encode())
+    objects.create(IMAGE_PULL, "limited", {"image": through(gate, image), "daemonName": engine.name})
+    error = objects.wait(IMAGE_PULL, "limited", _has_failed)["status"]["error"]
+    assert error["reason"] == "RateLimited"
+    assert least <= error["retryAfterSeconds"] <= most

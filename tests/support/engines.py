@@ -6,7 +6,7 @@ import dataclasses
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,13 +25,16 @@ KINDS = {kind.name: kind for kind in (DEFAULT, GRAPHDRIVER)}
 class PrivateEngine:
     """One dockerd with its own containerd and data, started by the test."""
 
-    def __init__(self, kind: EngineKind, run: Path, *, options: tuple[str, ...] = ()) -> None:
-        """Describe the engine; `options` are further ones of dockerd."""
+    def __init__(
+        self, kind: EngineKind, run: Path, *, options: tuple[str, ...] = (), environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Describe the engine; `options` and `environ` are further ones of dockerd."""
         layout = Layout(checkout=run, run=run)
         layout.make()
         ways = finding.standard_ways(os.environ, lambda _: None)
         containerd, dockerd = engine_services(layout, kind, lambda part: finding.find(part, ways).path)
-        dockerd = dataclasses.replace(dockerd, argv=(*dockerd.argv, *options))
+        environ = {**dockerd.environ, **(environ or {})}
+        dockerd = dataclasses.replace(dockerd, argv=(*dockerd.argv, *options), environ=environ)
         self.home = run / kind.name
         self.address = dockerd.address
         self._services: dict[str, Service] = {containerd.name: containerd, dockerd.name: dockerd}
@@ -57,7 +60,11 @@ class PrivateEngine:
 
 @contextmanager
 def private_engine(
-    name: str, *, megabytes: int | None = None, options: tuple[str, ...] = ()
+    name: str,
+    *,
+    megabytes: int | None = None,
+    options: tuple[str, ...] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[PrivateEngine]:
     """Run an engine of the kind that the development cluster calls `name`.
 
@@ -68,7 +75,7 @@ def private_engine(
     try:
         if megabytes is not None:
             _mount_small_volume(run / name, megabytes)
-        engine = PrivateEngine(KINDS[name], run, options=options)
+        engine = PrivateEngine(KINDS[name], run, options=options, environ=environ)
         try:
             engine.start()
             yield engine

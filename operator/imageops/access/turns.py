@@ -70,9 +70,11 @@ def next_one(candidates: Candidates, refusals: Refusals) -> ChosenCredential:
 def meaning(error: OperationError, chosen: ChosenCredential, refusals: Refusals) -> OperationError | None:
     """Say what an operation's failure under a credential comes down to; None = it is another credential's turn.
 
-    A registry that hides what an account may not see answers as if there were no such image, so that counts as well.
+    A registry that hides what an account may not see answers as if there were no such image, so that counts as well. So
+    do words that nobody knows about a credential that nothing has accepted: they are not repeated with the same one.
     """
-    if error.reason not in _MAY_BE_THE_CREDENTIAL:
+    unknown_words = error.reason is Reason.REGISTRY_ERROR and not error.repeated
+    if error.reason not in _MAY_BE_THE_CREDENTIAL and not unknown_words:
         return error
     refusals.add(chosen.auth)
     if chosen.others_left:

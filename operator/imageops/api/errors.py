@@ -20,6 +20,8 @@ class OperationError(Exception):
         *,
         hint: str | None = None,
         retry_after: float | None = None,
+        doubtful: bool = False,
+        repeated: bool = True,
     ) -> None:
         """Make the error.
 
@@ -28,9 +30,13 @@ class OperationError(Exception):
             message: A sentence of our own; the reason's sentence unless given, cut to 512 characters.
             hint: What to do next; the reason's hint unless given, cut to 512 characters.
             retry_after: Least delay in seconds before the next attempt, where the other side stated one.
+            doubtful: Whether a refusal could as well be that of a fault that passes.
+            repeated: False for a retryable reason that in this case is final for its run.
         """
         self.reason = reason
         self.message = (message or reason.sentence)[:MESSAGE_MAX_LENGTH]
         self.hint = (hint or reason.hint)[:MESSAGE_MAX_LENGTH]
         self.retry_after = retry_after
+        self.doubtful = doubtful
+        self.repeated = repeated
         super().__init__(f"{reason.value}: {self.message}")

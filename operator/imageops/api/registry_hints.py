@@ -1,4 +1,4 @@
-"""Say what to do about a refused credential, by the registry that refused it.
+"""Say what to do where a reason alone is not enough: by the registry that refused, or by what stands before it.
 
 The words are those of a cluster: which Secret to make and what has to keep it fresh. Registries are told apart by their
 host alone.
@@ -7,6 +7,35 @@ host alone.
 import re
 
 _PUT_IT = "Put it into a dockerconfigjson Secret and name that in secretRef."
+
+PROXY_HINT = (
+    "The daemon's own proxy refused to connect: check its address, account and rules in the daemon's settings"
+    " (HTTPS_PROXY and NO_PROXY); the registry was not asked, and no Secret is at fault."
+)
+STORAGE_HINT = (
+    "The storage that the registry redirects to refused the address it was given, which lasts for minutes only: the"
+    " next attempt gets a new one. If it repeats, look at the registry's storage and at both clocks."
+)
+CREATE_REPOSITORY_HINT = (
+    "Create the repository (project, namespace) in the registry before the push, or allow the account to; some"
+    " registries make none by themselves, and hide those that the account may not see."
+)
+BROKEN_IMAGE_HINT = (
+    "Manifest, configuration and layers of the image do not belong together: build the image anew and push it again,"
+    " then pull it on this daemon."
+)
+MOUNT_HINT = (
+    "The daemon has this image from another repository of the same registry and lets the registry take the layers from"
+    " there: give the target's account the right to read that repository, besides the right to push to this one."
+)
+TAKEN_BEFORE_HINT = (
+    "The registry had taken the credential, and then refused in words that a passing fault uses as well. If it repeats,"
+    " the account lacks a right: let it push to this repository, or pull from it."
+)
+UNPROVEN_HINT = (
+    "It is not tried again, as no answer has shown yet that the registry takes the credential. Check the Secret, or run"
+    " docker pull with the same account on the daemon's host to see the words; then set a new token to try again."
+)
 
 _HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (

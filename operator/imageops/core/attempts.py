@@ -101,7 +101,7 @@ class OperationTurn(Turn[OperationStatus]):
         )
         if stopped:
             return
-        if reason.reason_class is ReasonClass.RETRYABLE:
+        if reason.reason_class is ReasonClass.RETRYABLE and outcome.repeated:
             self.retry(outcome)
         else:
             self.end(reason, outcome.message, outcome.hint)
@@ -157,7 +157,7 @@ class OperationTurn(Turn[OperationStatus]):
         """End the run."""
         state = _ended_state(reason)
         if state is not State.SUCCEEDED and error is None:
-            error = _error(reason, message, hint)
+            error = _error(reason, message, hint, reason_class=ReasonClass.FINAL)
         self.set(completion_time=self.stamp, next_retry_time=None, error=error)
         self.state(state, reason, message)
         self.event(reason, message, warning=state is not State.SUCCEEDED)
@@ -176,11 +176,19 @@ def _ended_state(reason: Reason) -> State:
     return State.SUCCEEDED if reason.reason_class is ReasonClass.SUCCESS else State.FAILED
 
 
-def _error(reason: Reason, message: str, hint: str | None, *, retry_after: float | None = None) -> ErrorStatus:
+def _error(
+    reason: Reason,
+    message: str,
+    hint: str | None,
+    *,
+    retry_after: float | None = None,
+    reason_class: ReasonClass | None = None,
+) -> ErrorStatus:
+    """Return what the status says of an error; what ends a run is final there, whatever its reason is elsewhere."""
     return ErrorStatus(
         reason=reason.value,
         message=message[:MESSAGE_MAX_LENGTH],
         hint=hint or reason.hint,
-        reason_class=reason.reason_class.value,
+        reason_class=(reason_class or reason.reason_class).value,
         retry_after_seconds=None if retry_after is None else math.ceil(retry_after),
     )

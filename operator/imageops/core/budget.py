@@ -1,13 +1,15 @@
 """Spare a registry: one rate for all that use it with one credential, and a pause after it said 429.
 
-The Engine hides Retry-After, so a pause starts at 60 s and doubles to 15 min; where a text shows the time, it is the
-least. After a pause one goes ahead; if it gets through the pause is lifted for all, if not it doubles.
+The Engine hides Retry-After, so a pause starts at 60 s and doubles to 15 min; where a text shows the time, that counts
+instead. After a pause one goes ahead; if it gets through the pause is lifted for all, if not it doubles.
 """
 
 from dataclasses import dataclass
 
 PAUSE_BASE_SECONDS = 60.0
 PAUSE_LIMIT_SECONDS = 900.0
+PAUSE_LEAST_SECONDS = 1.0
+"""A pause that a registry tells is held to this and to the limit."""
 PROBE_WAIT_SECONDS = 5.0
 """For those who wait for the one that went ahead."""
 
@@ -43,11 +45,11 @@ class RegistryBudget:
         self.tokens -= 1
         return 0.0
 
-    def refused(self, now: float, *, least: float | None) -> float:
-        """Take note of a 429; return the length of the pause that begins."""
+    def refused(self, now: float, *, told: float | None) -> float:
+        """Take note of a 429, with the wait that the registry told; return the length of the pause that begins."""
         if now >= self.paused_until:  # those already under way when the pause began do not lengthen it
-            self.pause = min(PAUSE_LIMIT_SECONDS, self.pause * 2) or PAUSE_BASE_SECONDS
-            self.pause = max(self.pause, least or 0.0)
+            own = min(PAUSE_LIMIT_SECONDS, max(PAUSE_BASE_SECONDS, self.pause * 2))
+            self.pause = own if told is None else min(PAUSE_LIMIT_SECONDS, max(PAUSE_LEAST_SECONDS, told))
             self.paused_until = now + self.pause
         self.probe = None
         return self.paused_until - now

@@ -27,6 +27,8 @@ class Outcome:
     hint: str | None = None
     retry_after: float | None = None
     """Least seconds before the next try, where the other side said so."""
+    repeated: bool = True
+    """False for a retryable reason that in this case ends the run."""
     duration_milliseconds: int = 0
     bytes_transferred: int | None = None
 

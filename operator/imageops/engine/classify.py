@@ -1,233 +1,66 @@
 """Turn the words of a daemon or a registry into a reason.
 
-The words are the best signal there is. HTTP statuses are not: a missing manifest is 500 on Engine 20.10, a denied one
-403, 404 or 500, Engine 29 wraps a registry's 401 and 429 into a 500, and every error after the first byte of a stream
-comes under a 200. The table below was made from messages of real engines; tests/unit/engine/messages has them.
+The words are the best signal there is. The daemon's HTTP statuses are not: a missing manifest is 500 on Engine 20.10, a
+denied one 403, 404 or 500, Engine 29 wraps a registry's 401 and 429 into a 500, and every error after the first byte of
+a stream comes under a 200. The table of words is in `words`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from imageops.api.reasons import Reason
+from imageops.api.registry_hints import CREATE_REPOSITORY_HINT
+from imageops.engine.words import A_401, CLEARLY_A_RIGHT, REMOTE, RULES, THE_REGISTRYS, Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imageops.api.references import Reference
 
-MAX_TEXT = 64 * 1024
-"""Characters of a text that are looked at."""
+MAX_TEXT = 32 * 1024
+"""Characters of a text that are looked at. What matters stands before the body that an engine repeats."""
+MIN_RETRY_AFTER_SECONDS = 1.0
+"""A shorter wait is about one burst of requests, and tells nothing of when an operation should come back."""
 MAX_RETRY_AFTER_SECONDS = 900.0
 """No registry can make the operator wait longer than this."""
 
 
-class Call(StrEnum):
-    """What the daemon was asked to do."""
-
-    DESCRIBE = "describe"
-    INSPECT = "inspect"
-    MANIFESTS = "manifests"
-    DISTRIBUTION = "distribution"
-    PULL = "pull"
-    PUSH = "push"
-    TAG = "tag"
-    REMOVE = "remove"
-
-
-_LOCAL = frozenset({Call.INSPECT, Call.MANIFESTS, Call.PUSH, Call.TAG, Call.REMOVE})
-_REMOTE = frozenset({Call.DISTRIBUTION, Call.PULL, Call.PUSH})
-_ALL = _LOCAL | _REMOTE
-
-
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """The reason for a text that has one of the phrases, in one of the calls."""
+class Finding:
+    """What words mean."""
 
     reason: Reason
-    phrases: re.Pattern[str]
-    calls: frozenset[Call]
+    hint: str | None = None
+    """What to do, where that is not what the reason says."""
+    doubtful: bool = False
+    """Whether a refusal could as well be that of a fault that passes: the status is hidden, or a 401 may be one."""
 
 
-def _rule(reason: Reason, calls: frozenset[Call], *phrases: str) -> _Rule:
-    return _Rule(reason, re.compile("|".join(phrases), re.IGNORECASE), calls)
-
-
-# The first rule that matches decides, so a more exact cause stands before the general words that come along with it:
-# "unauthorized: token expired", "denied: rate limit", "failed to fetch oauth token: connection refused".
-_RULES = (
-    _rule(
-        Reason.INVALID_REFERENCE,
-        _ALL,
-        r"invalid reference format",
-        r"invalid tag format",
-        r"invalid repository name",
-        r"repository name must (?:be lowercase|be canonical|not be longer|have at least)",
-        r"refusing to create (?:a tag with a digest|an ambiguous tag)",
-        r"cannot push a digest reference",
-    ),
-    _rule(
-        Reason.RATE_LIMITED,
-        _REMOTE,
-        r"too ?many ?requests",
-        r"\b(?:status:?|HTTP|URL:) 429\b",
-        r"\brate[ -]?limit",
-        r"\brate exceeded",
-    ),
-    _rule(
-        Reason.CERTIFICATE_INVALID,
-        _REMOTE,
-        r"x509:",
-        r"failed to verify certificate",
-        r"remote error: tls:",
-        r"tls: (?:first record does not look like|bad|unknown|unsupported|expired|certificate|handshake failure)",
-        r"server gave HTTP response to HTTPS client",
-    ),
-    _rule(
-        Reason.STORAGE_FULL,
-        _ALL,
-        r"no space left on device",
-        r"disk quota exceeded",
-    ),
-    _rule(
-        Reason.AUTH_EXPIRED,
-        _REMOTE,
-        r"\b(?:token|credentials?|session|jwt|authorization)\b[^.:;]{0,40}\bexpired",
-        r"\bexpired ?(?:token|credentials?)",
-    ),
-    _rule(
-        Reason.PLATFORM_NOT_FOUND,
-        _ALL,
-        r"no matching manifest for",
-        r"no match for platform",
-        r"does not (?:provide|match) (?:the )?(?:specified|requested|any) platform",
-        r"multiple matching manifests found but no specific platform requested",
-        r"image operating system .{1,80} cannot be used",
-    ),
-    _rule(
-        Reason.INVALID_SPEC,
-        _ALL,
-        r"unknown operating system or architecture",
-        r"is an invalid (?:OS |architecture |platform )?component of",
-    ),
-    _rule(
-        Reason.TAG_CONFLICT,
-        frozenset({Call.PUSH}),
-        r"\bimmutable\b",
-    ),
-    _rule(
-        Reason.REGISTRY_UNAVAILABLE,
-        _REMOTE,
-        # A web server that is no registry.
-        r"media ?type (?:and no default available: )?\"?text/html",
-        r"\b5\d\d (?:Internal Server Error|Not Implemented|Bad Gateway|Service (?:Temporarily )?Unavailable)",
-        r"\b5\d\d (?:Gateway Time-?out|Insufficient Storage|HTTP Version Not Supported)",
-        r"\b(?:status:?|HTTP|URL:) 5\d\d\b",
-    ),
-    _rule(
-        Reason.ENGINE_UNSUPPORTED,
-        _ALL,
-        r"graphdriver backed image store doesn't support",
-        r"unsupported (?:manifest )?media ?type",
-        r"unexpected media type",
-        r"media type .{1,120} is no longer supported",
-        r"encountered remote .{1,120} when fetching",
-        # What Engine 20.10 says of any manifest it does not know: it takes it for one of schema 1.
-        r"missing signature key",
-        r"unsupported schema version",
-    ),
-    _rule(
-        Reason.DIGEST_MISMATCH,
-        _REMOTE,
-        r"filesystem layer verification failed",
-        r"(?:image config|manifest) verification failed for digest",
-        r"layers from manifest don't match image configuration",
-        r"unexpected commit digest",
-        r"got digest .{1,160}, expected ",
-        r"digest (?:mismatch|did not match|invalid)",
-    ),
-    _rule(
-        Reason.REGISTRY_UNAVAILABLE,
-        _REMOTE,
-        r"connection (?:refused|reset|timed out)",
-        r"no such host",
-        r"server misbehaving",
-        r"failure in name resolution",
-        r"\btimeout\b|timed out",
-        r"deadline exceeded",
-        r"(?:network is|host is) (?:unreachable|down)|no route to host",
-        r"\bEOF\b",
-        r"broken pipe",
-        r"closed idle connection|use of closed network connection|transport connection broken",
-        r"malformed HTTP",
-        r"blob upload (?:unknown|invalid)",
-        r"unable to decode token response",
-    ),
-    _rule(
-        Reason.AUTH_FAILED,
-        _REMOTE,
-        r"no basic auth credentials",
-        r"authentication required",
-        r"\bunauthorized\b",
-        r"incorrect username or password",
-        r"denied\b",
-        r"\bforbidden\b",
-        r"\bnot authorized\b",
-        r"insufficient_scope",
-        r"authorization (?:failed|required)",
-        r"\b(?:status:?|HTTP|URL:) 40[13]\b",
-        r"failed to authorize",
-        r"invalid_grant",
-    ),
-    _rule(
-        Reason.IMAGE_NOT_ON_DAEMON,
-        _LOCAL,
-        r"no such image",
-        r"image does not exist locally",
-        r"(?:tag|reference) does not exist",
-    ),
-    _rule(
-        Reason.REGISTRY_UNAVAILABLE,
-        frozenset({Call.PUSH}),
-        # The registry has lost what it took a moment ago.
-        r"\bblob unknown\b|\bunknown blob\b",
-    ),
-    _rule(
-        Reason.IMAGE_NOT_FOUND,
-        _REMOTE,
-        r"\bmanifest unknown\b",
-        r"\bname unknown\b",
-        r"\bblob unknown\b|\bunknown blob\b",
-        r"repository name not known to registry",
-        r"repository with name .{1,300} does not exist",
-        r"\bIMAGE(?::)? not found",
-        r"from remote: not found",
-    ),
-    _rule(
-        Reason.REGISTRY_UNAVAILABLE,
-        _REMOTE,
-        # An answer that is none: a proxy's page, or a body cut short.
-        r"looking for beginning of (?:value|object key string)",
-        r"unexpected end of JSON input",
-        r"invalid checksum digest",
-        r"received unexpected HTTP status",
-    ),
-)
-
-_TOO_MANY_REQUESTS = 429
+_REFUSED = 403
+_BY_DAEMONS_STATUS = {401: Reason.AUTH_FAILED, _REFUSED: Reason.AUTH_FAILED, 429: Reason.RATE_LIMITED}
+"""The daemon's own statuses that it takes over from a registry's error code."""
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
+_SIGNATURE = re.compile(r"\b(?:x-amz-|x-goog-|sig(?:nature)?=|expires=)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(
     r"\b(?:retry[- ]after|(?:try|retry) again (?:in|after))[\"':=\s]{1,4}"
-    r"(\d{1,6}(?:\.\d{1,6})?) ?(ms|s|secs?|seconds?|m|min|minutes?)?\b",
+    r"((?:\d{1,6}(?:\.\d{1,6})? ?[^\W\d_]{0,12}){1,4})",
     re.IGNORECASE,
 )
-_SECONDS = {"ms": 0.001, "m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0}
+_PART = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([^\W\d_]{0,12})")
+_SECONDS = {
+    "": 1.0,
+    "ms": 0.001,
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+}
 
 
-def classify(call: Call, status: int | None, text: str, *, reference: Reference | None = None) -> Reason:
+def classify(call: Call, status: int | None, text: str, *, reference: Reference | None = None) -> Finding:
     """Name the reason for an error.
 
     Args:
@@ -238,34 +71,63 @@ def classify(call: Call, status: int | None, text: str, *, reference: Reference 
             called `too-many-requests` shall not look like a rate limit.
 
     Returns:
-        A reason of the retryable or the final class; DAEMON_ERROR for words that nobody has seen.
+        A reason of the retryable or the final class; REGISTRY_ERROR for words of a registry that nobody has seen,
+        DAEMON_ERROR for any other.
     """
     words = _without_names(text[:MAX_TEXT], reference)
-    for rule in _RULES:
+    for rule in RULES:
         if call in rule.calls and rule.phrases.search(words):
-            return rule.reason
-    if status == _TOO_MANY_REQUESTS and call in _REMOTE:
-        return Reason.RATE_LIMITED
-    return Reason.DAEMON_ERROR
+            return _found(call, status, words, rule.reason, rule.hint)
+    if call not in REMOTE:
+        return Finding(Reason.DAEMON_ERROR)
+    if status in _BY_DAEMONS_STATUS and (call is not Call.PUSH or status not in {401, _REFUSED}):
+        return _found(call, status, words, _BY_DAEMONS_STATUS[status], None)
+    return Finding(Reason.REGISTRY_ERROR if THE_REGISTRYS.search(words) else Reason.DAEMON_ERROR)
 
 
 def retry_after(text: str) -> float | None:
-    """Return the seconds after which a text says to come back, 15 min at most; None where it says nothing."""
+    """Return the seconds after which a text says to come back, 15 min at most; None where it says nothing of use."""
     match = _RETRY_AFTER.search(text[:MAX_TEXT])
     if match is None:
         return None
-    seconds = float(match[1]) * _SECONDS.get((match[2] or "").lower(), 1.0)
-    return min(seconds, MAX_RETRY_AFTER_SECONDS)
+    parts = _PART.findall(match[1])
+    if any(unit.lower() not in _SECONDS for _, unit in parts):
+        return None
+    seconds = sum(float(value) * _SECONDS[unit.lower()] for value, unit in parts)
+    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds >= MIN_RETRY_AFTER_SECONDS else None
+
+
+def _found(call: Call, status: int | None, words: str, reason: Reason, hint: str | None) -> Finding:
+    if reason is Reason.IMAGE_NOT_FOUND and call is Call.PUSH:
+        return Finding(reason, CREATE_REPOSITORY_HINT)
+    return Finding(reason, hint, doubtful=reason is Reason.AUTH_FAILED and _doubtful(status, words))
+
+
+def _doubtful(status: int | None, words: str) -> bool:
+    if status == _REFUSED or CLEARLY_A_RIGHT.search(words):
+        return False
+    # Engine 29 passes on the words of a 503 in the same way as those of a 403.
+    return words.startswith("error from registry") or (A_401.search(words) is not None and "denied" not in words)
 
 
 def _without_names(text: str, reference: Reference | None) -> str:
-    text = _URL.sub("URL", text)
+    text = _URL.sub(lambda url: _kind_of(url[0]), text)
     if reference is not None:
         for spelling in sorted(_spellings(reference), key=len, reverse=True):
             text = re.sub(rf"(?<![A-Za-z0-9_./-]){re.escape(spelling)}(?![A-Za-z0-9_/-])", "IMAGE", text)
         if reference.tag is not None:
             text = re.sub(rf"(?i)(tag[=: \"']{{1,3}}){re.escape(reference.tag)}(?![A-Za-z0-9_.-])", r"\1TAG", text)
     return text
+
+
+def _kind_of(url: str) -> str:
+    """Name an address by what it is for: one outside of a registry's interface, with parameters, is of its storage."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "URL"
+    signed = "sha256" in parts.path or _SIGNATURE.search(parts.query) is not None
+    return "STORAGE" if signed and not parts.path.startswith("/v2/") and "scope=" not in parts.query else "URL"
 
 
 def _spellings(reference: Reference) -> Iterable[str]:

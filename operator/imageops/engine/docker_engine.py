@@ -14,12 +14,12 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.engine import answers, platforms
 from imageops.engine.auth_header import auth_header, secrets
-from imageops.engine.classify import Call
 from imageops.engine.connection import DaemonAddress, DaemonClient, ignore_ambient_configuration
 from imageops.engine.exchange import Request, ask, tell
 from imageops.engine.pool import ClientPool
 from imageops.engine.protocol import ImageStore
 from imageops.engine.transfers import Activity, Outcome, PullOutcome, PushOutcome, ReceiptT_co, transfer
+from imageops.engine.words import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,11 @@ import urllib3.exceptions
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.registry_hints import auth_hint
-from imageops.engine.classify import Call, classify, retry_after
+from imageops.engine.classify import classify, retry_after
 from imageops.engine.connection import CONNECT_SECONDS
 from imageops.engine.redaction import redact
 from imageops.engine.stream import MAX_RECORD_BYTES
+from imageops.engine.words import Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,19 +80,24 @@ class Request:
 
     def failure(self, status: int | None, text: str) -> OperationError:
         """Make the error for words of the daemon. They go into the log at DEBUG, redacted, and nowhere else."""
-        reason = classify(self.call, status, text, reference=self.reference)
+        finding = classify(self.call, status, text, reference=self.reference)
+        reason = finding.reason
         if log.isEnabledFor(logging.DEBUG):
             shown = redact(text, self.secrets)
             log.debug("%s: the daemon's answer, status %s, means %s: %s", self.call, status, reason, shown)
         wait = retry_after(text) if reason is Reason.RATE_LIMITED else None
-        return self.error(reason, wait=wait)
+        return self.error(reason, wait=wait, hint=finding.hint, doubtful=finding.doubtful)
 
-    def error(self, reason: Reason, *, wait: float | None = None) -> OperationError:
+    def error(
+        self, reason: Reason, *, wait: float | None = None, hint: str | None = None, doubtful: bool = False
+    ) -> OperationError:
         """Make an error in our own words, which name the image."""
         if self.reference is None:
-            return OperationError(reason, retry_after=wait)
-        hint = auth_hint(self.reference.host) if reason is Reason.AUTH_FAILED else None
-        return OperationError(reason, f"{reason.sentence} The image is {self.reference}.", hint=hint, retry_after=wait)
+            return OperationError(reason, hint=hint, retry_after=wait)
+        if hint is None and reason is Reason.AUTH_FAILED:
+            hint = auth_hint(self.reference.host)
+        message = f"{reason.sentence} The image is {self.reference}."
+        return OperationError(reason, message, hint=hint, retry_after=wait, doubtful=doubtful)
 
 
 @contextlib.contextmanager

@@ -136,7 +136,7 @@ class OperationDecider:
         )
         status: OperationStatus = entry.status
         arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))
-        tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace))
+        tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace, status.run))
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             check = CheckTool(tool, status.image.digest if status.image is not None else None)
             return InTurn(check, credentials), arguments

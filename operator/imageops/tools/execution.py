@@ -156,7 +156,13 @@ class Execution(Generic[ArgumentsT, ResultT]):
             self.result = await self.tool.run(self.arguments, self)
             outcome = Outcome(reason=self.result.reason, message=self.result.message)
         except OperationError as error:
-            return Outcome(reason=error.reason, message=error.message, hint=error.hint, retry_after=error.retry_after)
+            return Outcome(
+                reason=error.reason,
+                message=error.message,
+                hint=error.hint,
+                retry_after=error.retry_after,
+                repeated=error.repeated,
+            )
         except asyncio.CancelledError:
             stopped = self.stopping
             if stopped is None:

@@ -21,6 +21,8 @@ class Requester:
 
     uid: str
     namespace: str
+    run: int = 0
+    """Which run of the object it is for."""
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ class RegistryBudgets:
             yield RegistryVisit(budget)
         except OperationError as error:
             if error.reason is Reason.RATE_LIMITED:
-                error.retry_after = budget.refused(time.monotonic(), least=error.retry_after)
+                error.retry_after = budget.refused(time.monotonic(), told=error.retry_after)
             raise
         finally:
             budget.left(requester.uid)

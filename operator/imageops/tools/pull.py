@@ -120,7 +120,7 @@ class PullTool:
             return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
         host = arguments.reference.host
         chosen = await known_credential(self.credentials, arguments.reference, context)
-        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, chosen)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, arguments.reference, chosen)
         with self.daemon.budgets.visit(host, chosen.auth, self.requester) as visit:
             async with access.judged():
                 remote = await self._offered(arguments, access)
@@ -143,7 +143,7 @@ class PullTool:
         else:
             place = self.daemon.transfers.take(self.requester)
 
-        access = RegistryAccess(self.daemon.engine, self.credentials, arguments.reference, chosen)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, arguments.reference, chosen)
 
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:

@@ -10,6 +10,7 @@ from imageops.api.operations import IfExists
 from imageops.api.progress import LayerRecord
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
+from imageops.api.registry_hints import MOUNT_HINT
 from imageops.api.status import PreviousImage
 from imageops.core.existing import platform_matches, push_verdict
 from imageops.core.progress import Stage
@@ -19,6 +20,8 @@ from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_pl
 from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ToolContext
+
+_NOT_SHOWN = "a policy of the registry keeps it from being read back; its digest is what the registry answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +71,16 @@ class PushTool:
         own = await self._own_digests(arguments, info, image)
         chosen = await known_credential(self.credentials, reference, context)
         auth = chosen.auth
-        access = RegistryAccess(self.daemon.engine, self.credentials, reference, chosen)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
             async with access.judged():
-                before = await access.lookup()
+                remote_digest, hidden = await _now(access)
                 visit.served()
-                remote_digest = before.digest if before is not None else None
                 verdict = push_verdict(
                     if_exists=arguments.if_exists,
                     required_digest=arguments.required_digest,
                     remote_digest=remote_digest,
+                    hidden=hidden,
                     own_digests=own,
                 )
                 if arguments.dry_run:
@@ -89,21 +92,30 @@ class PushTool:
                     return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
                 place = self.daemon.transfers.take(self.requester)
                 try:
-                    digest = await self._push(arguments, context, auth, replaced=remote_digest)
+                    if hidden:  # something is replaced, and nobody can tell what: that much has to be on record
+                        context.learn(previous=PreviousImage())
+                        await context.checkpoint()
+                    digest, shown = await self._push(arguments, context, auth, image, replaced=remote_digest)
                 finally:
                     self.daemon.transfers.give_back(place)
         await self._show(context, arguments, image, digest)
-        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
+        served = "the registry serves it" if shown else _NOT_SHOWN
+        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and {served}.")
 
     async def _push(
         self,
         arguments: PushArguments,
         context: ToolContext,
         auth: RegistryAuth | None,
+        image: LocalImage,
         *,
         replaced: str | None,
-    ) -> str:
-        """Push, ask the registry what it serves now, and return that digest."""
+    ) -> tuple[str, bool]:
+        """Push, ask the registry what it serves now, and return that digest.
+
+        With it comes whether the registry showed it. One whose policy, such as a scan that has just begun, keeps the
+        image from being read has taken it all the same: the digest is what it answered to the manifest then.
+        """
         engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
         context.takes_long()
         if replaced is not None:
@@ -114,17 +126,27 @@ class PushTool:
             progress.record(record, time.monotonic())
 
         progress.reached(Stage.UPLOADING)
-        receipt = await engine.push(reference, platform=arguments.one_platform, auth=auth, sink=sink)
+        try:
+            receipt = await engine.push(reference, platform=arguments.one_platform, auth=auth, sink=sink)
+        except OperationError as error:
+            if error.reason is Reason.AUTH_FAILED and _mounted_from_elsewhere(image, reference):
+                raise OperationError(error.reason, error.message, hint=MOUNT_HINT) from error
+            raise
         progress.stream_finished()
         progress.reached(Stage.VERIFYING)
-        after = await engine.distribution(reference, auth=auth)
+        try:
+            after = await engine.distribution(reference, auth=auth)
+        except OperationError as error:
+            if error.reason is Reason.REGISTRY_POLICY_DENIED:
+                return receipt.digest, False
+            raise
         if after is None or after.digest != receipt.digest:
             what = "serves no such tag" if after is None else "serves another manifest under the tag"
             raise OperationError(
                 Reason.IMAGE_CHANGED,
                 f"The daemon said that the push was done, and the registry {what}.",
             )
-        return after.digest
+        return after.digest, True
 
     async def _show(
         self,
@@ -203,6 +225,28 @@ def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozense
             "The daemon has several platforms of the index, neither all nor its own, so platforms has to name one.",
         )
     return frozenset(own or [child.digest for child in there])
+
+
+async def _now(access: RegistryAccess) -> tuple[str | None, bool]:
+    """Ask what the tag is now: its digest, None for no tag; and whether a policy of the registry hides it."""
+    try:
+        before = await access.lookup()
+    except OperationError as error:
+        if error.reason is Reason.REGISTRY_POLICY_DENIED:
+            return None, True
+        raise
+    return (before.digest if before is not None else None), False
+
+
+def _mounted_from_elsewhere(image: LocalImage, target: Reference) -> bool:
+    """Tell whether the Engine asks the registry to take the layers from another repository of its own.
+
+    Engine 29 does so for what came from there, and takes a refusal of that for a refusal of the push.
+    """
+    if image.descriptor_digest is None:
+        return False
+    known = (name.partition("@")[0] for name in image.repo_digests)
+    return any(name.startswith(f"{target.host}/") and name != target.name for name in known)
 
 
 def _left_alone(verdict: Reason, reference: Reference) -> str:

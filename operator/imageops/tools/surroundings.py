@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from imageops.access.lapse import refused_credential
+from imageops.access.lapse import Verdict, refused_credential, unknown_words
 from imageops.access.turns import ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
+from imageops.api.registry_hints import TAKEN_BEFORE_HINT, UNPROVEN_HINT
 from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth, RemoteImage
+from imageops.tools.acceptance import Acceptance
 from imageops.tools.evidence import daemon_status
-from imageops.tools.limits import RegistryBudgets, TransferSlots
+from imageops.tools.limits import RegistryBudgets, Requester, TransferSlots
 from imageops.tools.sharing import SharedPulls
 from imageops.tools.tool import ToolContext
 
@@ -65,6 +67,7 @@ class Daemon:
     transfers: TransferSlots
     budgets: RegistryBudgets
     pulls: SharedPulls = field(default_factory=SharedPulls)
+    acceptance: Acceptance = field(default_factory=Acceptance)
     targets: TargetLocks = field(default_factory=TargetLocks)
     desk: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DESK_PLACES))
     """Held by those that ask the daemon short questions, so that a thousand objects are served one after another
@@ -89,12 +92,14 @@ async def known_credential(credentials: Credentials, reference: Reference, conte
 class RegistryAccess:
     """One attempt's way to an image in its registry, under one credential."""
 
-    engine: ImageEngine
+    daemon: Daemon
     credentials: Credentials
+    requester: Requester
     reference: Reference
     chosen: ChosenCredential
     """The credential as the attempt has read it."""
-    _accepted: bool = False
+    _answered: bool = False
+    """Whether the registry answered in this attempt."""
 
     @property
     def auth(self) -> RegistryAuth | None:
@@ -103,30 +108,43 @@ class RegistryAccess:
 
     async def lookup(self) -> RemoteImage | None:
         """Ask the registry, through the daemon, what it has; None = nothing of this name."""
-        remote = await self.engine.distribution(self.reference, auth=self.auth)
-        self._accepted = True
+        remote = await self.daemon.engine.distribution(self.reference, auth=self.auth)
+        self._answered = True
+        self.daemon.acceptance.note(self.requester, self.reference.host, self.auth)
         return remote
 
     @asynccontextmanager
     async def judged(self) -> AsyncIterator[None]:
-        """Deal with the registry; the refusal of a credential that has lapsed meanwhile comes out as AuthExpired."""
+        """Deal with the registry, and judge its refusals by what became of the credential meanwhile."""
         try:
             yield
         except OperationError as error:
-            if error.reason is not Reason.AUTH_FAILED:
+            verdict = await self._verdict(error)
+            if verdict is None or verdict == Verdict(error.reason):
+                if error.reason is Reason.AUTH_FAILED and self.chosen.note:
+                    raise OperationError(
+                        error.reason, error.message, hint=f"{self.chosen.note} {error.hint}"
+                    ) from error
                 raise
-            if self.auth is None:
-                raise self._explained(error) from error
-            changed = await self._has_changed()
-            accepted_now = self._accepted and not changed and await self._is_accepted()
-            reason = refused_credential(changed=changed, accepted_before=self._accepted, accepted_now=accepted_now)
-            if reason is Reason.AUTH_FAILED:
-                raise self._explained(error) from error
-            raise OperationError(reason, f"{reason.sentence} The image is {self.reference}.") from error
+            message = f"{verdict.reason.sentence} The image is {self.reference}."
+            hint = _hint(error.reason, verdict)
+            raise OperationError(verdict.reason, message, hint=hint, repeated=verdict.repeated) from error
 
-    def _explained(self, error: OperationError) -> OperationError:
-        """Tell with a refusal what was passed over when the credential was chosen."""
-        return OperationError(error.reason, error.message, hint=f"{self.chosen.note} {error.hint}".lstrip())
+    async def _verdict(self, error: OperationError) -> Verdict | None:
+        """Judge an error; None if it says nothing about a credential."""
+        accepted = self.daemon.acceptance.has(self.requester, self.reference.host, self.auth)
+        if error.reason is Reason.REGISTRY_ERROR:
+            changed = self.auth is not None and await self._has_changed()
+            return unknown_words(sent=self.auth is not None, changed=changed, accepted_before=accepted)
+        if error.reason is not Reason.AUTH_FAILED or self.auth is None:
+            return None
+        changed = await self._has_changed()
+        return refused_credential(
+            changed=changed,
+            accepted_before=accepted,
+            accepted_now=accepted and not changed and self._answered and await self._is_accepted(),
+            doubtful=error.doubtful,
+        )
 
     async def _has_changed(self) -> bool:
         try:
@@ -136,7 +154,13 @@ class RegistryAccess:
 
     async def _is_accepted(self) -> bool:
         try:
-            await self.engine.distribution(self.reference, auth=self.auth)
+            await self.daemon.engine.distribution(self.reference, auth=self.auth)
         except OperationError as error:
             return error.reason not in {Reason.AUTH_FAILED, Reason.AUTH_EXPIRED}
         return True
+
+
+def _hint(refused: Reason, verdict: Verdict) -> str | None:
+    if not verdict.repeated:
+        return UNPROVEN_HINT
+    return TAKEN_BEFORE_HINT if (refused, verdict.reason) == (Reason.AUTH_FAILED, Reason.REGISTRY_ERROR) else None

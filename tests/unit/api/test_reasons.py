@@ -15,10 +15,12 @@ TABLE = {
     ReasonClass.WAITING: "Pending Throttled SecretNotFound SessionNotFound DaemonUnavailable FailedCreate Suspended"
     " Pulling Tagging Pushing Verifying Running",
     ReasonClass.RETRYABLE: "RateLimited RegistryUnavailable SecretInvalid DaemonConnectionLost TimedOut AuthExpired"
-    " StorageFull DaemonError InternalError ImageChanged Interrupted",
+    " StorageFull QuotaExceeded ContentCorrupt CertificateNotYetValid RegistryError DaemonError"
+    " InternalError ImageChanged Interrupted",
     ReasonClass.FINAL: "InvalidReference InvalidSpec NotSupported AuthFailed ImageNotFound ImageNotOnDaemon"
     " CredentialHelperUnsupported PlatformNotFound EngineUnsupported PlatformConflict CertificateInvalid PolicyDenied"
-    " ImageTooLarge TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
+    " ImageTooLarge RegistryPolicyDenied TagProtected LayerTooLarge"
+    " TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
     " SessionLimitExceeded StepFailed MemberFailed AdmissionDenied DaemonNotConfigured Skipped Cancelled"
     " DeadlineExceeded BackoffLimitExceeded",
     ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying"
@@ -62,8 +64,11 @@ def test_reason_explains_itself(reason: Reason) -> None:
         assert text.isprintable()
         assert not set("{}%") & set(text), "the text is shown as it is, never formatted"
         assert len(text) <= MESSAGE_MAX_LENGTH
-    if reason.reason_class in {ReasonClass.RETRYABLE, ReasonClass.FINAL}:
+    failure = reason.reason_class in {ReasonClass.RETRYABLE, ReasonClass.FINAL}
+    if failure:
         assert TO_TURN.search(reason.hint)
+    assert bool(reason.prospect) == failure, "what another attempt would meet is said of each failure"
+    assert reason.prospect == "" or reason.prospect.endswith(".")
 
 
 def test_reason_is_its_word() -> None:

@@ -7,8 +7,8 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.registry_hints import auth_hint
-from imageops.engine.classify import Call
 from imageops.engine.exchange import Request
+from imageops.engine.words import Call
 
 WORDS = {
     "123456789012.dkr.ecr.eu-west-1.amazonaws.com": "ECRAuthorizationToken",

@@ -373,3 +373,18 @@ def test_a_spec_without_model_and_reason_is_an_invalid_spec() -> None:
     assert decided(unread).conditions[0].reason == "InvalidSpec"
     failed = replace(operation(None, running_status()), spec=None)
     assert decided(failed, running=ended(Reason.TIMED_OUT)).phase == Phase.FAILED
+
+
+@pytest.mark.feature("cred.wrong-once")
+@pytest.mark.feature("error.public-reports")
+def test_a_retryable_reason_that_may_not_be_repeated_ends_the_run() -> None:
+    """One attempt, the reason's own word, and the class in the status is Final: nothing is planned any more."""
+    failed = ended(Reason.REGISTRY_ERROR)
+    assert failed.outcome is not None
+    once = replace(failed, outcome=replace(failed.outcome, repeated=False))
+    decision = decide(operation(status=running_status()), attempt=once, parent=None, now=at(9))
+    status = decision.status
+    assert (status.phase, status.attempts, status.next_retry_time) == (Phase.FAILED, 1, None)
+    assert status.error is not None
+    assert (status.error.reason, status.error.reason_class) == ("RegistryError", "Final")
+    assert {one.type: one.reason for one in status.conditions}["Stalled"] == "RegistryError"

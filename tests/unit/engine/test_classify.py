@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.references import Reference
-from imageops.engine.classify import Call, classify, retry_after
+from imageops.engine.classify import classify, retry_after
+from imageops.engine.words import Call
+from tests.support.registry_answers import answers
 
 USUAL = "127.0.0.1:5000/team/app:v1"
 
@@ -26,15 +28,16 @@ class Message:
     text: str
     reason: str
     reference: str = USUAL
+    product: str = ""
 
     @property
     def classified(self) -> Reason:
         """Classify it as the engine does."""
-        return classify(Call(self.operation), self.status, self.text, reference=Reference.parse(self.reference))
+        return classify(Call(self.operation), self.status, self.text, reference=Reference.parse(self.reference)).reason
 
 
 MESSAGES = [
-    Message(engine=path.stem, **entry)
+    Message(engine=path.stem.replace("registries", "engine"), **entry)
     for path in sorted(Path(__file__).with_name("messages").glob("*.yaml"))
     for entry in yaml.safe_load(path.read_text(encoding="utf-8"))
 ]
@@ -42,7 +45,7 @@ MESSAGES = [
 
 @pytest.mark.feature("error.mapping")
 @pytest.mark.parametrize(
-    "message", MESSAGES, ids=lambda message: f"{message.engine}-{message.operation}-{message.case}"
+    "message", MESSAGES, ids=lambda message: f"{message.engine}-{message.operation}-{message.product}-{message.case}"
 )
 def test_recorded_messages_have_their_reason(message: Message) -> None:
     """Each message that an engine gave is taken for what was wrong."""
@@ -51,10 +54,84 @@ def test_recorded_messages_have_their_reason(message: Message) -> None:
 
 @pytest.mark.feature("error.mapping")
 def test_enough_was_recorded() -> None:
-    """There are at least 120 messages, of both engines, and for every reason that an engine's words can mean."""
-    assert len(MESSAGES) >= 120
+    """There are hundreds of messages, of both engines and of all products, and of every call that asks a registry."""
+    assert len(MESSAGES) >= 120 + 80
     assert {message.engine for message in MESSAGES} == {"engine-20.10", "engine-29"}
     assert {message.operation for message in MESSAGES} >= {Call.PULL, Call.PUSH, Call.TAG, Call.DISTRIBUTION}
+    assert {message.product for message in MESSAGES if message.product} == {answer.product for answer in answers()}
+
+
+@pytest.mark.feature("error.public-reports")
+def test_no_answer_of_a_known_product_is_a_daemon_error() -> None:
+    """The daemon is not at fault where a registry, or what stands before it, has refused."""
+    assert [message for message in MESSAGES if message.product and message.reason == Reason.DAEMON_ERROR] == []
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(
+    ("call", "text", "reason", "words"),
+    [
+        (
+            Call.PULL,
+            'Get "https://registry.example/v2/": Proxy Authentication Required',
+            Reason.REGISTRY_UNAVAILABLE,
+            "own proxy",
+        ),
+        (Call.PULL, 'Get "https://registry.example/v2/": Forbidden', Reason.REGISTRY_UNAVAILABLE, "own proxy"),
+        (
+            Call.PULL,
+            "unknown: failed to copy: unexpected status from GET request to https://a.test/sha256/b?sig=0: 403",
+            Reason.REGISTRY_UNAVAILABLE,
+            "storage",
+        ),
+        (Call.PUSH, "name unknown: repository name not known to registry", Reason.IMAGE_NOT_FOUND, "Create"),
+        (Call.PULL, "layers from manifest don't match image configuration", Reason.DIGEST_MISMATCH, "build the image"),
+    ],
+)
+def test_where_the_reason_alone_misleads_the_hint_names_the_cure(
+    call: Call, text: str, reason: Reason, words: str
+) -> None:
+    """It says what to look at, and nothing of a Secret that is not at fault."""
+    found = classify(call, 500, text, reference=Reference.parse(USUAL))
+    assert found.reason is reason
+    assert found.hint is not None
+    assert words in found.hint
+    assert "check the secret" not in found.hint.lower()
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(
+    ("status", "text", "doubtful"),
+    [
+        (None, "error from registry: denied\ndenied", True),
+        (None, "error from registry: unauthorized\nunauthorized", True),
+        (None, "unauthorized: authentication required", True),
+        (None, "denied: requested access to the resource is denied", False),
+        (None, "error from registry: permission_denied: write_package", False),
+        (403, "error from registry: denied", False),
+        (
+            None,
+            "errors:\ndenied: requested access to the resource is denied\nunauthorized: authentication required",
+            False,
+        ),
+    ],
+)
+def test_words_that_hide_what_was_wrong_are_doubtful(status: int | None, text: str, *, doubtful: bool) -> None:
+    """Engine 29 passes on the words of a 503 as those of a 403, and a 401 may pass; a right that is named is clear."""
+    found = classify(Call.PUSH, status, text, reference=Reference.parse(USUAL))
+    assert (found.reason, found.doubtful) == (Reason.AUTH_FAILED, doubtful)
+
+
+@pytest.mark.feature("error.public-reports")
+def test_a_certificate_of_the_future_is_not_a_wrong_one() -> None:
+    """A clock that is wrong gets set, so it is tried again; an expired certificate does not mend itself."""
+    text = (
+        "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time {} is {} {}"
+    )
+    early = text.format("2026-01-01T00:00:00Z", "before", "2026-02-01T00:00:00Z")
+    late = text.format("2026-03-01T00:00:00Z", "after", "2026-02-01T00:00:00Z")
+    assert classify(Call.PULL, 500, early).reason is Reason.CERTIFICATE_NOT_YET_VALID
+    assert classify(Call.PULL, 500, late).reason is Reason.CERTIFICATE_INVALID
 
 
 @pytest.mark.feature("error.mapping")
@@ -69,7 +146,7 @@ def test_enough_was_recorded() -> None:
 )
 def test_words_of_hosted_registries_are_known(text: str) -> None:
     """Engine 29 passes on a registry's message without its code, so the message alone has to do."""
-    assert classify(Call.PUSH, None, text, reference=Reference.parse(USUAL)) is Reason.AUTH_FAILED
+    assert classify(Call.PUSH, None, text, reference=Reference.parse(USUAL)).reason is Reason.AUTH_FAILED
 
 
 @pytest.mark.parametrize("repository", ["too-many-requests/denied", "unauthorized/no-space-left", "x509/eof", "a/b"])
@@ -83,33 +160,34 @@ def test_the_names_of_an_image_decide_nothing(repository: str, tag: str) -> None
         for form in (":v1", "/v1", "tag 'v1'"):
             text = text.replace(form, form.replace("v1", tag))
         reference = Reference.parse(f"127.0.0.1:5000/{repository}:{tag}")
-        found = classify(Call(message.operation), message.status, text, reference=reference)
+        found = classify(Call(message.operation), message.status, text, reference=reference).reason
         assert found == message.reason, message
 
 
 @pytest.mark.feature("error.mapping")
 @pytest.mark.parametrize("call", Call)
-@pytest.mark.parametrize("text", ["", "something nobody has ever said", "unknown: ", "{}"])
+@pytest.mark.parametrize("text", ["", "something nobody has ever said", "{}"])
 def test_unknown_words_are_a_daemon_error(call: Call, text: str) -> None:
     """What is not in the table is not guessed, whatever the status."""
-    assert {classify(call, status, text) for status in (None, 400, 404, 409, 500, 502)} == {Reason.DAEMON_ERROR}
+    found = {classify(call, status, text).reason for status in (None, 400, 404, 409, 500, 502)}
+    assert found == {Reason.DAEMON_ERROR}
 
 
 def test_a_429_needs_no_words() -> None:
     """The one status that means the same everywhere."""
-    assert classify(Call.DISTRIBUTION, 429, "") is Reason.RATE_LIMITED
+    assert classify(Call.DISTRIBUTION, 429, "").reason is Reason.RATE_LIMITED
 
 
 def test_words_of_a_registry_mean_nothing_in_a_local_call() -> None:
     """A tag or inspect talks to no registry, so none can have refused it."""
-    assert classify(Call.TAG, 500, "unauthorized: toomanyrequests") is Reason.DAEMON_ERROR
+    assert classify(Call.TAG, 500, "unauthorized: toomanyrequests").reason is Reason.DAEMON_ERROR
 
 
 @pytest.mark.feature("fault.fuzz")
 @given(st.sampled_from(list(Call)), st.none() | st.integers(100, 599), st.text(max_size=400))
 def test_any_text_is_a_failure(call: Call, status: int | None, text: str) -> None:
     """No words can make an error a success, a wait or an Event."""
-    found = classify(call, status, text, reference=Reference.parse(USUAL))
+    found = classify(call, status, text, reference=Reference.parse(USUAL)).reason
     assert found.reason_class in {ReasonClass.RETRYABLE, ReasonClass.FINAL}
 
 
@@ -122,13 +200,20 @@ def test_any_text_is_a_failure(call: Call, status: int | None, text: str) -> Non
         ("Rate exceeded. Please try again in 2m", 120),
         ("please retry after 5 minutes", 300),
         ('{"retry-after":"12"}', 12),
-        ("try again in 250ms", 0.25),
+        ("toomanyrequests: Retry-After: 1m30s", 90),
+        ("retry after 2h", 900),
         ("retry after 99999", 900),
+        ("toomanyrequests: retry-after: 880.092µs, allowed: 44000/minute", None),
+        ("toomanyrequests: retry-after: 880.092\u03bcs, allowed: 44000/minute", None),
+        ("toomanyrequests: retry-after: 12345ns", None),
+        ("try again in 250ms", None),
+        ("retry after 0", None),
+        ("retry after 3 fortnights", None),
         ("toomanyrequests", None),
         ("try again later", None),
         ("", None),
     ],
 )
 def test_a_time_in_a_text_is_found(text: str, seconds: float | None) -> None:
-    """Where a text says when to come back, that is known, up to 15 minutes."""
+    """Where a text says when to come back, that is known, from a second to 15 minutes; any other wait is none."""
     assert retry_after(text) == seconds

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -229,3 +230,50 @@ def test_the_record_shows_what_was_asked() -> None:
     whole = PushArguments(reference=REF, platform="All").shown()
     assert whole == {"image": NAME, "ifExists": "Fail", "platform": "All"}
     assert PushArguments(reference=REF).shown() == {"image": NAME, "ifExists": "Fail"}
+
+
+@pytest.mark.feature("error.public-reports")
+async def test_what_the_registry_took_is_pushed_though_a_policy_hides_it() -> None:
+    """A scan that begins with the push keeps the image from being read back: the digest is the daemon's receipt."""
+    engine = RecordingEngine(images={NAME: local(REF)})
+
+    def scan() -> None:
+        engine.failures["distribution"] = OperationError(Reason.REGISTRY_POLICY_DENIED)
+
+    engine.during["push"] = scan
+    outcome, execution, _ = await push(engine)
+    assert outcome.reason is Reason.PUSHED
+    assert "keeps it from being read back" in outcome.message
+    assert execution.facts.image is not None
+    assert execution.facts.image.digest == DIGEST
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(
+    ("if_exists", "reason", "pushes"),
+    [
+        (IfExists.FAIL, Reason.TAG_CONFLICT, 0),
+        (IfExists.SKIP, Reason.PUSH_SKIPPED, 0),
+        (IfExists.REPLACE, Reason.PUSHED, 1),
+    ],
+)
+async def test_a_tag_that_a_policy_hides_is_unknown_content(if_exists: IfExists, reason: Reason, pushes: int) -> None:
+    """A mended image can be pushed over one that a scan has condemned; something is replaced, so that is on record."""
+    engine = RecordingEngine(images={NAME: local(REF)})
+    engine.failures["distribution"] = OperationError(Reason.REGISTRY_POLICY_DENIED)
+    outcome, _, recorder = await push(engine, if_exists=if_exists)
+    assert outcome.reason is reason
+    assert (len(engine.seen("push")), recorder.checkpoints) == (pushes, pushes)
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize("elsewhere", [True, False])
+async def test_the_refusal_of_a_mount_names_the_right_that_lacks(*, elsewhere: bool) -> None:
+    """Engine 29 has the registry take layers from where it had them; only then the hint speaks of that."""
+    image = local(REF)
+    other = f"{REF.host}/other@{DIGEST}" if elsewhere else f"other.example/app@{DIGEST}"
+    engine = RecordingEngine(images={NAME: replace(image, repo_digests=(*image.repo_digests, other))})
+    engine.failures["push"] = OperationError(Reason.AUTH_FAILED, doubtful=True)
+    outcome, *_ = await push(engine)
+    assert outcome.reason is Reason.AUTH_FAILED
+    assert ("right to read that repository" in (outcome.hint or "")) == elsewhere

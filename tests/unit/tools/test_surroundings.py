@@ -10,12 +10,15 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.protocol import RegistryAuth
-from imageops.tools.surroundings import RegistryAccess
-from tests.support.recording_engine import FixedCredentials, RecordingEngine
+from imageops.tools.limits import Requester
+from imageops.tools.surroundings import Daemon, RegistryAccess
+from tests.support.recording_engine import FixedCredentials, RecordingEngine, daemon
 
 REF = Reference.parse("registry.example/app:1")
 GOOD = RegistryAuth(username="anna", password="planted", server="registry.example")
 NEXT = RegistryAuth(username="anna", password="second", server="registry.example")
+
+WHO = Requester("uid", "team", run=1)
 
 Happening = Callable[[RecordingEngine, FixedCredentials], None]
 
@@ -44,21 +47,29 @@ def away(engine: RecordingEngine, _: FixedCredentials) -> None:
     engine.failures["distribution"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
 
 
-async def dealt(access: RegistryAccess, happening: Callable[[], None]) -> None:
+async def dealt(access: RegistryAccess, happening: Callable[[], None], error: OperationError) -> None:
     """Be refused after something has happened."""
     async with access.judged():
         happening()
-        raise OperationError(Reason.AUTH_FAILED)
+        raise error
 
 
-async def refused(happening: Happening, *, asked: bool = True, auth: RegistryAuth | None = GOOD) -> OperationError:
+async def refused(
+    happening: Happening = nothing,
+    *,
+    asked: bool = True,
+    auth: RegistryAuth | None = GOOD,
+    error: OperationError | None = None,
+    place: Daemon | None = None,
+) -> OperationError:
     """Return what comes of a refusal in the middle of a transfer."""
     engine, credentials = RecordingEngine(), FixedCredentials(auth)
-    access = RegistryAccess(engine, credentials, REF, ChosenCredential(auth, ANONYMOUS, "Something was passed over."))
+    chosen = ChosenCredential(auth, ANONYMOUS, "Something was passed over.")
+    access = RegistryAccess(place or daemon(engine), credentials, WHO, REF, chosen)
     if asked:
         await access.lookup()
     with pytest.raises(OperationError) as caught:
-        await dealt(access, lambda: happening(engine, credentials))
+        await dealt(access, lambda: happening(engine, credentials), error or OperationError(Reason.AUTH_FAILED))
     return caught.value
 
 
@@ -85,7 +96,7 @@ async def test_a_credential_that_was_never_good_is_not_tried_again() -> None:
     """The registry is not asked a second time, so no account is locked; a new Secret is still seen."""
     engine, credentials = RecordingEngine(), FixedCredentials(GOOD)
     engine.failures["distribution"] = OperationError(Reason.AUTH_FAILED)
-    access = RegistryAccess(engine, credentials, REF, ChosenCredential(GOOD, ANONYMOUS))
+    access = RegistryAccess(daemon(engine), credentials, WHO, REF, ChosenCredential(GOOD, ANONYMOUS))
     with pytest.raises(OperationError) as caught:
         async with access.judged():
             await access.lookup()
@@ -101,10 +112,41 @@ async def test_without_a_credential_nothing_can_have_expired() -> None:
     assert error.hint == f"Something was passed over. {Reason.AUTH_FAILED.hint}"
 
 
+@pytest.mark.feature("error.public-reports")
+async def test_vague_words_do_not_condemn_a_credential_that_was_taken() -> None:
+    """They may be those of a fault that passes, so it is tried again; the hint names what it is if it repeats."""
+    error = await refused(error=OperationError(Reason.AUTH_FAILED, doubtful=True))
+    assert (error.reason, error.repeated) == (Reason.REGISTRY_ERROR, True)
+    assert "lacks a right" in error.hint
+    assert "Secret" not in error.hint
+
+
+@pytest.mark.feature("cred.wrong-once")
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(("auth", "asked", "repeated"), [(GOOD, False, False), (GOOD, True, True), (None, False, True)])
+async def test_unknown_words_are_tried_again_unless_they_may_mean_a_password(
+    *, auth: RegistryAuth | None, asked: bool, repeated: bool
+) -> None:
+    """A credential that nothing has accepted in this run is sent once."""
+    error = await refused(asked=asked, auth=auth, error=OperationError(Reason.REGISTRY_ERROR))
+    assert (error.reason, error.repeated) == (Reason.REGISTRY_ERROR, repeated)
+
+
+@pytest.mark.feature("error.public-reports")
+async def test_what_was_accepted_in_an_earlier_attempt_of_the_run_counts() -> None:
+    """A registry that fails in unknown words at the second attempt's first question is asked again."""
+    engine = RecordingEngine()
+    place = daemon(engine)
+    await RegistryAccess(place, FixedCredentials(GOOD), WHO, REF, ChosenCredential(GOOD, ANONYMOUS)).lookup()
+    second = await refused(asked=False, error=OperationError(Reason.REGISTRY_ERROR), place=place)
+    assert second.repeated
+    assert (await refused(asked=False, place=place)).reason is Reason.AUTH_EXPIRED
+
+
 async def test_other_errors_pass() -> None:
     """A refusal is the only thing that is looked into."""
     engine = RecordingEngine()
-    access = RegistryAccess(engine, FixedCredentials(GOOD), REF, ChosenCredential(GOOD, ANONYMOUS))
+    access = RegistryAccess(daemon(engine), FixedCredentials(GOOD), WHO, REF, ChosenCredential(GOOD, ANONYMOUS))
     with pytest.raises(OperationError) as caught:
         async with access.judged():
             raise OperationError(Reason.TIMED_OUT)

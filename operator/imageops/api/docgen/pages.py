@@ -89,7 +89,10 @@ def _reasons_page() -> Iterator[str]:
     )
     for reason_class, meaning in CLASS_MEANINGS.items():
         yield f"\n## {reason_class.value}\n\n{meaning}\n\n"
-        yield "| Reason | What happened | What to do |\n| --- | --- | --- |\n"
-        for reason in Reason:
-            if reason.reason_class is reason_class:
-                yield f"| `{reason.value}` | {reason.sentence} | {reason.hint} |\n"
+        rows = [reason for reason in Reason if reason.reason_class is reason_class]
+        prospects = any(reason.prospect for reason in rows)
+        yield "| Reason | What happened | What to do |" + (" Another attempt |\n" if prospects else "\n")
+        yield "| --- | --- | --- |" + (" --- |\n" if prospects else "\n")
+        for reason in rows:
+            row = f"| `{reason.value}` | {reason.sentence} | {reason.hint} |"
+            yield f"{row} {reason.prospect} |\n" if prospects else f"{row}\n"
