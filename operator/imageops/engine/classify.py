@@ -45,6 +45,8 @@ _BY_DAEMONS_STATUS = {401: Reason.AUTH_FAILED, _REFUSED: Reason.AUTH_FAILED, 429
 """The daemon's own statuses that it takes over from a registry's error code."""
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
 _SIGNATURE = re.compile(r"\b(?:x-amz-|x-goog-|sig(?:nature)?=|expires=)", re.IGNORECASE)
+_BEFORE_A_NAME = r"(?:(?<![A-Za-z0-9_./-])|(?<=:repository/))"
+"""Where a name begins: not within a longer one, but within the name that AWS gives to a repository."""
 _RETRY_AFTER = re.compile(
     r"\b(?:retry[- ]after|(?:try|retry) again (?:in|after))[\"':=\s]{1,4}"
     r"((?:\d{1,6}(?:\.\d{1,6})? ?[^\W\d_]{0,12}){1,4})",
@@ -114,7 +116,7 @@ def _without_names(text: str, reference: Reference | None) -> str:
     text = _URL.sub(lambda url: _kind_of(url[0]), text)
     if reference is not None:
         for spelling in sorted(_spellings(reference), key=len, reverse=True):
-            text = re.sub(rf"(?<![A-Za-z0-9_./-]){re.escape(spelling)}(?![A-Za-z0-9_/-])", "IMAGE", text)
+            text = re.sub(rf"{_BEFORE_A_NAME}{re.escape(spelling)}(?![A-Za-z0-9_/-])", "IMAGE", text)
         if reference.tag is not None:
             text = re.sub(rf"(?i)(tag[=: \"']{{1,3}}){re.escape(reference.tag)}(?![A-Za-z0-9_.-])", r"\1TAG", text)
     return text
@@ -140,6 +142,7 @@ def _spellings(reference: Reference) -> Iterable[str]:
             if selector is not None:
                 yield f"{name}:{selector}"
                 yield f"{name}@{selector}"
+                yield f"{name}/{selector}/manifest.json"  # Artifactory's path
         if reference.tag is not None and reference.digest is not None:
             yield f"{name}:{reference.tag}@{reference.digest}"
         if "/" in name:
