@@ -138,6 +138,11 @@ _RULES = (
         # What Engine 20.10 says of any manifest it does not know: it takes it for one of schema 1.
         r"missing signature key",
         r"unsupported schema version",
+        # Layers that the store cannot unpack, though they arrived as they are: more than it can stack, compressed by
+        # zstd on an engine before 23.0, and on Engine 29 a signature or another artifact in the dress of an image.
+        r"max depth exceeded",
+        r"Error processing tar file\(exit status 1\): (?:archive/tar: invalid tar header|unexpected EOF)",
+        r"mismatched image rootfs and manifest layers",
     ),
     _rule(
         Reason.DIGEST_MISMATCH,
@@ -205,6 +210,7 @@ _RULES = (
         r"repository with name .{1,300} does not exist",
         r"\bIMAGE(?::)? not found",
         r"from remote: not found",
+        r"content at URL not found",
     ),
     _rule(
         Reason.REGISTRY_UNAVAILABLE,
@@ -214,7 +220,15 @@ _RULES = (
         r"unexpected end of JSON input",
         r"invalid checksum digest",
         r"received unexpected HTTP status",
+        r"missing or empty Content-(?:Length|Type) header",
     ),
+)
+_UNREADABLE = re.compile(
+    r"missing or empty Content-(?:Length|Type) header"
+    r"|invalid checksum digest"
+    r"|looking for beginning of (?:value|object key string)"
+    r"|unexpected end of JSON input",
+    re.IGNORECASE,
 )
 
 _TOO_MANY_REQUESTS = 429
@@ -247,6 +261,11 @@ def classify(call: Call, status: int | None, text: str, *, reference: Reference 
     if status == _TOO_MANY_REQUESTS and call in _REMOTE:
         return Reason.RATE_LIMITED
     return Reason.DAEMON_ERROR
+
+
+def unreadable(call: Call, text: str) -> bool:
+    """Tell whether a registry answered a question without refusing anything, and the engine cannot make it out."""
+    return call is Call.DISTRIBUTION and _UNREADABLE.search(text[:MAX_TEXT]) is not None
 
 
 def retry_after(text: str) -> float | None:

@@ -13,12 +13,24 @@ from imageops.api.references import Reference
 from imageops.api.status import PreviousImage
 from imageops.core.existing import platform_matches, push_verdict
 from imageops.core.progress import Stage
-from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RegistryAuth
+from imageops.engine.protocol import (
+    DaemonInfo,
+    ImageStore,
+    LocalImage,
+    LocalManifest,
+    RegistryAuth,
+    RemoteImage,
+    UnreadableAnswerError,
+)
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
 from imageops.tools.tool import ToolContext
+
+
+_NO_READ_BACK = frozenset(reason for reason in Reason if reason.value == "RegistryPolicyDenied")
+"""What a registry may say to a question about a tag that it has just taken, without having lost it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +82,7 @@ class PushTool:
         access = RegistryAccess(self.daemon.engine, self.credentials, reference, auth)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
             async with access.judged():
-                before = await access.lookup()
+                before = await self._served_before(arguments, access)
                 visit.served()
                 remote_digest = before.digest if before is not None else None
                 verdict = push_verdict(
@@ -88,11 +100,21 @@ class PushTool:
                     return ImageResult(reason=verdict, message=_left_alone(verdict, reference))
                 place = self.daemon.transfers.take(self.requester)
                 try:
-                    digest = await self._push(arguments, context, auth, replaced=remote_digest)
+                    sent, confirmed = await self._push(arguments, context, auth, replaced=remote_digest)
                 finally:
                     self.daemon.transfers.give_back(place)
-        await self._show(context, arguments, image, digest)
-        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and the registry serves it.")
+        await self._show(context, arguments, image, sent, unconfirmed=not confirmed or None)
+        proof = "the registry serves it" if confirmed else "what the registry serves could not be read back"
+        return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and {proof}.")
+
+    async def _served_before(self, arguments: PushArguments, access: RegistryAccess) -> RemoteImage | None:
+        """Ask what the tag is; a push that replaces whatever it is goes on without an answer that can be made out."""
+        try:
+            return await access.lookup()
+        except UnreadableAnswerError:
+            if arguments.if_exists is not IfExists.REPLACE or arguments.required_digest is not None:
+                raise
+            return None
 
     async def _push(
         self,
@@ -101,8 +123,12 @@ class PushTool:
         auth: RegistryAuth | None,
         *,
         replaced: str | None,
-    ) -> str:
-        """Push, ask the registry what it serves now, and return that digest."""
+    ) -> tuple[str, bool]:
+        """Push, and return the digest that was sent and whether the registry says that it serves it.
+
+        A registry that has taken the push and does not let it be read back has it all the same: repeating would send
+        it once more, and prove as little.
+        """
         engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
         context.takes_long()
         if replaced is not None:
@@ -116,14 +142,19 @@ class PushTool:
         receipt = await engine.push(reference, platform=arguments.one_platform, auth=auth, sink=sink)
         progress.stream_finished()
         progress.reached(Stage.VERIFYING)
-        after = await engine.distribution(reference, auth=auth)
+        try:
+            after = await engine.distribution(reference, auth=auth)
+        except OperationError as error:
+            if isinstance(error, UnreadableAnswerError) or error.reason in _NO_READ_BACK:
+                return receipt.digest, False
+            raise
         if after is None or after.digest != receipt.digest:
             what = "serves no such tag" if after is None else "serves another manifest under the tag"
             raise OperationError(
                 Reason.IMAGE_CHANGED,
                 f"The daemon said that the push was done, and the registry {what}.",
             )
-        return after.digest
+        return after.digest, True
 
     async def _show(
         self,
@@ -131,13 +162,16 @@ class PushTool:
         arguments: PushArguments,
         image: LocalImage,
         digest: str | None,
+        *,
+        unconfirmed: bool | None = None,
     ) -> None:
         platforms = None
         if image.descriptor_media_type in INDEX_MEDIA_TYPES:
             children = await self.daemon.engine.manifests(str(arguments.reference))
             whole = digest in {None, image.descriptor_digest}
             platforms = available_platforms(child for child in children if whole or child.digest == digest)
-        context.learn(image=image_status(image, digest=digest, platforms=platforms))
+        shown = image_status(image, digest=digest, platforms=platforms)
+        context.learn(image=shown.model_copy(update={"unconfirmed": unconfirmed}))
 
     async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
         """Return the digests under which the registry would serve exactly what this push would send.
@@ -162,6 +196,7 @@ class PushTool:
         if asked is not None:
             return frozenset({await self._digest_of_platform(arguments.reference, asked, children)})
         if all(child.available for child in children):
+            await self._refuse_a_gap(arguments)
             return frozenset({image.descriptor_digest or image.id})
         if arguments.platform == PLATFORM_ALL:
             raise OperationError(
@@ -169,6 +204,15 @@ class PushTool:
                 "The daemon lacks a part of the index, so it cannot push all of it.",
             )
         return _of_part(image, children)
+
+    async def _refuse_a_gap(self, arguments: PushArguments) -> None:
+        """Refuse to push an index below which an index is missing: Engine 29 would send nothing and say it was done."""
+        if await self.daemon.engine.absent_index(str(arguments.reference)) is not None:
+            raise OperationError(
+                Reason.ENGINE_UNSUPPORTED,
+                "The index lists an index that the daemon lacks, and an Engine does not push a part of such an index.",
+                hint="Pull it with platforms: [All], or name one platform in platforms.",
+            )
 
     async def _digest_of_platform(
         self,

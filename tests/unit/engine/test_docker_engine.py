@@ -254,7 +254,9 @@ async def test_a_daemon_is_described_once_per_connection(daemon: ScriptedDaemon,
 async def test_an_older_daemon_is_spoken_to_in_its_version(tmp_path: Path) -> None:
     """Engine 20.10 is asked without the parameters it does not know, and the answer is compared here."""
     with ScriptedDaemon(tmp_path / "d.sock", api_version="1.41") as daemon:
-        daemon.answer("GET", "/images/.*", json_answer({"Id": "x", "Os": "linux", "Architecture": "amd64"}))
+        daemon.answer(
+            "GET", "/images/.*", json_answer({"Id": f"sha256:{1:064x}", "Os": "linux", "Architecture": "amd64"})
+        )
         engine = DockerEngine("old", daemon.address)
         assert await engine.inspect("a:1", platform="linux/arm64") is None
         assert await engine.inspect("a:1", platform="linux/amd64") is not None
