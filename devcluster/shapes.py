@@ -53,9 +53,6 @@ class PushedShape:
         return f"{self.registry}/{self.repository}:{self.tag}"
 
 
-Write = Callable[[Repository, int], Entry] if TYPE_CHECKING else Any
-
-
 def put_index(target: Repository, entries: list[Entry], *, tag: str | None = None) -> Entry:
     """Push an index, and return it as another index would list it."""
     content = document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
@@ -63,7 +60,7 @@ def put_index(target: Repository, entries: list[Entry], *, tag: str | None = Non
     return {"mediaType": INDEX, "digest": digest, "size": len(content)}
 
 
-def push_nested(  # noqa: PLR0913 - all but three have a default
+def push_nested(
     registry: str,
     repository: str,
     tag: str,
@@ -117,7 +114,9 @@ def push_mixed(registry: str, repository: str, tag: str, *, image: bool = True, 
     return PushedShape(registry, repository, tag, digest, tuple(one["digest"] for one in entries))
 
 
-def push_single(registry: str, repository: str, tag: str, write: Write, *, seed: int = 0) -> PushedShape:
+def push_single(
+    registry: str, repository: str, tag: str, write: Callable[[Repository, int], Entry], *, seed: int = 0
+) -> PushedShape:
     """Push one manifest, as `write` makes it, under a tag."""
     with Repository(registry, repository) as target:
         made = write(target, seed)

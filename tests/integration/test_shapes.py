@@ -148,7 +148,7 @@ def test_an_index_of_which_half_is_unknown_to_the_daemon_is_not_pushed(
     ],
     ids=["zstd", "130-layers", "chart", "artifact", "signature"],
 )
-def test_a_manifest_of_any_make_is_promoted_as_it_is_or_refused_at_once(  # noqa: PLR0913 - fixtures
+def test_a_manifest_of_any_make_is_promoted_as_it_is_or_refused_at_once(
     objects: Objects,
     engine: EngineUnderTest,
     make: Make,

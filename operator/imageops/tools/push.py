@@ -28,7 +28,6 @@ from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_auth, known_daemon
 from imageops.tools.tool import ToolContext
 
-
 _NO_READ_BACK = frozenset(reason for reason in Reason if reason.value == "RegistryPolicyDenied")
 """What a registry may say to a question about a tag that it has just taken, without having lost it."""
 

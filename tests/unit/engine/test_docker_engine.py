@@ -268,6 +268,29 @@ async def test_an_older_daemon_is_spoken_to_in_its_version(tmp_path: Path) -> No
         await engine.close()
 
 
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (404, f"NotFound: content digest sha256:{7:064x}: not found", f"sha256:{7:064x}"),
+        (500, "unable to create manifests file: invalid checksum digest format", None),
+        (200, "the export itself", None),
+        (404, "No such image: a:1", Reason.IMAGE_NOT_ON_DAEMON),
+        (500, "content digest sha256:7: not found", Reason.DAEMON_ERROR),
+    ],
+    ids=["absent", "walked", "whole", "no image", "no digest"],
+)
+async def test_an_index_that_the_daemon_lacks_is_named_by_the_refusal_of_an_export(
+    daemon: ScriptedDaemon, engine: DockerEngine, status: int, message: str, expected: str | Reason | None
+) -> None:
+    """Nothing of an export is read; a refusal about something else is an error."""
+    daemon.answer("GET", "/images/a:1/get", json_answer({"message": message}, status=status))
+    if isinstance(expected, Reason):
+        assert await reason_of(engine.absent_index("a:1")) is expected
+    else:
+        assert await engine.absent_index("a:1") == expected
+
+
 @pytest.mark.parametrize("target", ["a/b@sha256:" + "0" * 64, "a/b:1@sha256:" + "0" * 64])
 async def test_only_a_tag_can_be_written_to(daemon: ScriptedDaemon, engine: DockerEngine, target: str) -> None:
     """A digest as the target of a push or tag is refused; without a tag a daemon would push them all."""

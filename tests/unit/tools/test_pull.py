@@ -62,7 +62,7 @@ async def pull(
 @pytest.mark.feature("pull.shapes")
 async def test_the_registry_is_asked_first_only_where_the_answer_decides_something() -> None:
     """A credential, a platform or a dry run: one question. An anonymous pull of what there is: none."""
-    login = FixedCredentials(RegistryAuth(username="a", password="b"))  # noqa: S106 - a test's
+    login = FixedCredentials(RegistryAuth(username="a", password="b"))
     dry = PullArguments(reference=REF, dry_run=True)
     for arguments, credentials, questions in (
         (None, None, 0),
