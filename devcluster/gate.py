@@ -97,7 +97,10 @@ class RegistryGate:
         passing: int = 0,
         times: int | None = None,
     ) -> None:
-        """Answer these requests without asking the registry; Content-Length is added unless it is given."""
+        """Answer these requests without asking the registry.
+
+        Content-Length is added unless it is given; a field whose value is empty is left out.
+        """
         answer = Answer(status, dict(headers or {}), body)
         self._ledger.add_rule(Rule(method, re.compile(path), answer, times, passing))
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _IN_TOTO = "application/vnd.in-toto+json"
 _PREDICATE = "https://slsa.dev/provenance/v1"
 _ACCEPT = (
@@ -109,17 +109,17 @@ def push_image(  # noqa: PLR0913 - all but three have a default
     With several platforms or attestations the tag names an index. Raises `requests.HTTPError` if the registry refuses.
     """
     with Repository(registry, repository, credentials) as target:
-        images = [_push_platform(target, platform, layers, seed) for platform in platforms]
-        notes = [_push_attestation(target, image) for image in images] if attestations else []
+        images = [push_platform(target, platform, layers, seed) for platform in platforms]
+        notes = [push_attestation(target, image) for image in images] if attestations else []
         manifests = (*images, *notes)
         if len(manifests) == 1:
             target.name_manifest(tag, images[0].digest)
             return PushedImage(registry, repository, tag, images[0].digest, MANIFEST, manifests)
-        entries = [_entry(image) for image in images]
+        entries = [entry(image) for image in images]
         entries += [
-            _entry(note) | {"annotations": _annotations(image)} for image, note in zip(images, notes, strict=False)
+            entry(note) | {"annotations": annotations_of(image)} for image, note in zip(images, notes, strict=False)
         ]  # there is a note for every image, or none at all
-        index = _document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+        index = document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
         digest = target.put_manifest(tag, index, INDEX)
         return PushedImage(registry, repository, tag, digest, INDEX, manifests)
 
@@ -137,7 +137,7 @@ def manifest_digest(
     if response.status_code == requests.codes.not_found:
         return None
     response.raise_for_status()
-    return _digest(response.content)
+    return digest_of(response.content)
 
 
 class Repository:
@@ -156,7 +156,7 @@ class Repository:
 
     def put_blob(self, content: bytes) -> str:
         """Push a blob, and return its digest."""
-        digest = _digest(content)
+        digest = digest_of(content)
         self._finish(self._send(iter((content,))), digest)
         return digest
 
@@ -170,7 +170,7 @@ class Repository:
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> str:
         """Push a manifest under a tag or its digest, and return the digest."""
         self._call("PUT", f"{self._base}/manifests/{reference}", data=content, headers={"Content-Type": media_type})
-        digest = _digest(content)
+        digest = digest_of(content)
         self._manifests[digest] = content
         return digest
 
@@ -233,27 +233,29 @@ class _Layer:
             yield piece
 
 
-def _push_platform(target: Repository, platform: str, sizes: Sequence[int], seed: int) -> PushedManifest:
+def push_platform(target: Repository, platform: str, sizes: Sequence[int], seed: int) -> PushedManifest:
+    """Push the image of one platform, without a tag."""
     layers = tuple(
         target.put_layer(_Layer(f"layer-{number}.bin", size, f"{seed}/{platform}/{number}"))
         for number, size in enumerate(sizes)
     )
-    config = _document(
+    config = document(
         {
             "created": _CREATED,
-            **_platform(platform),
+            **platform_of(platform),
             "config": {"Labels": {"imageops.dev/seed": str(seed)}},
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
             "history": [{"created": _CREATED, "created_by": f"layer {number}"} for number in range(len(layers))],
         }
     )
-    entries = [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size} for layer in layers]
+    entries = [{"mediaType": LAYER, "digest": layer.digest, "size": layer.size} for layer in layers]
     return _push_manifest(target, platform, config, entries, layers)
 
 
-def _push_attestation(target: Repository, image: PushedManifest) -> PushedManifest:
+def push_attestation(target: Repository, image: PushedManifest) -> PushedManifest:
+    """Push an attestation of an image, without a tag."""
     subject = {"name": "image", "digest": {"sha256": image.digest.removeprefix("sha256:")}}
-    statement = _document(
+    statement = document(
         {
             "_type": "https://in-toto.io/Statement/v0.1",
             "predicateType": _PREDICATE,
@@ -262,8 +264,8 @@ def _push_attestation(target: Repository, image: PushedManifest) -> PushedManife
         }
     )
     digest = target.put_blob(statement)
-    config = _document(
-        {**_platform("unknown/unknown"), "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest]}}
+    config = document(
+        {**platform_of("unknown/unknown"), "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest]}}
     )
     annotations = {"in-toto.io/predicate-type": _PREDICATE}
     layer = {"mediaType": _IN_TOTO, "digest": digest, "size": len(statement), "annotations": annotations}
@@ -278,15 +280,15 @@ def _push_manifest(
     layers: tuple[PushedLayer, ...],
 ) -> PushedManifest:
     config_digest = target.put_blob(config)
-    manifest = _document(
+    manifest = document(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": {"mediaType": _CONFIG, "digest": config_digest, "size": len(config)},
+            "config": {"mediaType": CONFIG, "digest": config_digest, "size": len(config)},
             "layers": entries,
         }
     )
-    digest = target.put_manifest(_digest(manifest), manifest, MANIFEST)
+    digest = target.put_manifest(digest_of(manifest), manifest, MANIFEST)
     return PushedManifest(digest, len(manifest), platform, config_digest, layers)
 
 
@@ -297,26 +299,31 @@ def _session(credentials: Credentials | None) -> requests.Session:
     return session
 
 
-def _entry(manifest: PushedManifest) -> dict[str, Any]:
+def entry(manifest: PushedManifest) -> dict[str, Any]:
+    """Describe a manifest as an index lists it."""
     return {
         "mediaType": MANIFEST,
         "digest": manifest.digest,
         "size": manifest.size,
-        "platform": _platform(manifest.platform),
+        "platform": platform_of(manifest.platform),
     }
 
 
-def _annotations(image: PushedManifest) -> dict[str, str]:
+def annotations_of(image: PushedManifest) -> dict[str, str]:
+    """Return what marks the entry of an image's attestation."""
     return {"vnd.docker.reference.digest": image.digest, "vnd.docker.reference.type": "attestation-manifest"}
 
 
-def _platform(text: str) -> dict[str, str]:
+def platform_of(text: str) -> dict[str, str]:
+    """Write a platform as a document has it."""
     return dict(zip(("os", "architecture", "variant"), text.split("/"), strict=False))
 
 
-def _document(content: dict[str, Any]) -> bytes:
+def document(content: dict[str, Any]) -> bytes:
+    """Write a document."""
     return json.dumps(content, separators=(",", ":")).encode()
 
 
-def _digest(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """Compute the digest of a blob or manifest."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"

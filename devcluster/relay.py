@@ -235,7 +235,7 @@ async def _answer(head: Head, client: _Ends, answer: Answer, meter: _Meter) -> b
         pass
     fields = {"Content-Length": str(len(answer.body))} | dict(answer.headers)
     lines = [f"HTTP/1.1 {answer.status} {_phrase(answer.status)}"]
-    lines += [f"{name}: {value}" for name, value in fields.items()]
+    lines += [f"{name}: {value}" for name, value in fields.items() if value]
     client.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
     sent = answer.body if http1.has_body(head.line[0], answer.status) else b""
     client.writer.write(sent)

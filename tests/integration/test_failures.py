@@ -167,7 +167,7 @@ def test_a_push_that_cannot_be_read_back_counts_as_pushed(
     assert reason(body) == "Pushed"
     ready = condition(body, "Ready")
     assert ready is not None
-    assert "keeps it from being read back" in ready["message"]
+    assert "could not be read back" in ready["message"]
 
 
 def _closed_port(_: RegistryGate) -> str:

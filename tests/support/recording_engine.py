@@ -41,6 +41,8 @@ class RecordingEngine:
     name: str = "default"
     images: dict[str, LocalImage] = field(default_factory=dict)
     children: dict[str, tuple[LocalManifest, ...]] = field(default_factory=dict)
+    indexes: dict[str, list[str]] = field(default_factory=dict)
+    """Indexes below an index that are not there yet, by canonical reference."""
     registry: dict[str, RemoteImage] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     """Each call but describe and ping, as `method reference`."""
@@ -91,6 +93,11 @@ class RecordingEngine:
         self._called("manifests", reference)
         return self.children.get(reference, ())
 
+    async def absent_index(self, reference: str) -> str | None:
+        """Name the first index below an index that was not pulled yet."""
+        self._called("absent", reference)
+        return next(iter(self.indexes.get(reference, ())), None)
+
     async def distribution(self, reference: Reference, *, auth: RegistryAuth | None) -> RemoteImage | None:  # noqa: ARG002 - the protocol
         """Ask the registry."""
         self._called("distribution", str(reference))
@@ -112,11 +119,16 @@ class RecordingEngine:
         sink(LayerRecord("layer", LayerState.COMPLETE))
         self._finish("pull")
         remote = self.registry.get(str(reference))
+        if remote is None and reference.digest is None:
+            raise OperationError(Reason.IMAGE_NOT_FOUND)
         digest = remote.digest if remote is not None else reference.digest or DIGEST
         if remote is not None:
             image_id = digest if self.store is ImageStore.CONTAINERD else IMAGE_ID
             known = self.images.get(str(reference), local(reference, digest=digest, image_id=image_id))
             self.images[str(reference)] = replace(known, repo_digests=(f"{reference.name}@{digest}",))
+        for absent in self.indexes.values():
+            if digest in absent:
+                absent.remove(digest)
         for parent, kids in self.children.items():
             self.children[parent] = tuple(replace(kid, available=kid.available or kid.digest == digest) for kid in kids)
         return PullReceipt(digest, up_to_date=False)

@@ -182,6 +182,10 @@ class Evidence(StatusModel):
     digest_preserved: bool = False
     """Whether both digests are known and equal."""
 
+    unconfirmed: bool | None = None
+    """true: the target registry took the push, and what it serves could not be read back. targetDigest is that of what
+    was sent."""
+
     platforms: Annotated[tuple[ShortText, ...], Field(max_length=32, json_schema_extra=ATOMIC), OmitEmpty] = ()
     """Platforms that were pushed."""
 

@@ -28,6 +28,8 @@ from imageops.api.fields import (
 
 HISTORY_LENGTH = 10
 """Attempts that status.history of an operation keeps."""
+PLATFORMS_LENGTH = 32
+"""Platforms of one image that a status lists."""
 UNSEEN_GENERATION = -1
 """status.observedGeneration before the operator's first write: unequal to every generation, so kstatus waits."""
 
@@ -155,11 +157,17 @@ class ImageStatus(StatusModel):
     size_bytes: Count | None = None
     """Size on the daemon in bytes, as its image store counts."""
 
-    platforms: Annotated[tuple[ShortText, ...], Field(max_length=32, json_schema_extra=ATOMIC), OmitEmpty] = ()
-    """Platforms that are present, such as linux/amd64."""
+    platforms: Annotated[
+        tuple[ShortText, ...], Field(max_length=PLATFORMS_LENGTH, json_schema_extra=ATOMIC), OmitEmpty
+    ] = ()
+    """Platforms that are present, such as linux/amd64; 32 at most."""
 
     present: bool | None = None
     """Whether the daemon had the image at the last look."""
+
+    unconfirmed: bool | None = None
+    """true: the registry took the push, and what it serves could not be read back. The digest is that of what was
+    sent."""
 
 
 class PreviousImage(StatusModel):

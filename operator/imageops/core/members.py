@@ -174,6 +174,7 @@ def _evidence(push: Member, members: Sequence[Member], own: str | None) -> Evide
         source_digest=source,
         target_digest=target,
         digest_preserved=source is not None and source == target,
+        unconfirmed=image.unconfirmed if image is not None else None,
         platforms=image.platforms if image is not None else (),
     )
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeGuard
 
+from imageops.api import fields
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.engine import platforms
@@ -19,6 +20,7 @@ from imageops.engine.protocol import MAX_BYTES, DaemonInfo, ImageStore, LocalIma
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _MAX_TEXT = 1024
 """Characters of the longest text that has a meaning here, a reference by digest."""
+_DIGEST = re.compile(fields.DIGEST)
 _KINDS = frozenset({"image", "attestation", "unknown"})
 _SNAPSHOTTER = ["driver-type", "io.containerd.snapshotter.v1"]
 """The line of `DriverStatus` by which a daemon with the containerd image store shows itself."""
@@ -60,7 +62,7 @@ def local_image(answer: Answer) -> LocalImage:
     Raises:
         OperationError: DAEMON_ERROR if it names no id.
     """
-    image_id = _text(answer, "Id")
+    image_id = _digest(answer, "Id")
     if not image_id:
         raise OperationError(Reason.DAEMON_ERROR)
     descriptor = _object(answer, "Descriptor")
@@ -70,7 +72,7 @@ def local_image(answer: Answer) -> LocalImage:
         repo_tags=_texts(answer, "RepoTags"),
         size_bytes=_count(answer, "Size"),
         platform=platforms.join(_text(answer, "Os"), _text(answer, "Architecture"), _text(answer, "Variant")),
-        descriptor_digest=_text(descriptor, "digest") or None,
+        descriptor_digest=_digest(descriptor, "digest") or None,
         descriptor_media_type=_text(descriptor, "mediaType") or None,
     )
 
@@ -87,7 +89,7 @@ def _local_manifest(child: Answer) -> LocalManifest:
     kind = _text(child, "Kind")
     platform = _object(_object(child, "ImageData"), "Platform") or _object(descriptor, "platform")
     return LocalManifest(
-        digest=_text(descriptor, "digest"),
+        digest=_digest(descriptor, "digest"),
         kind=kind if kind in _KINDS else "unknown",
         platform=_platform(platform),
         available=child.get("Available") is True,
@@ -102,22 +104,28 @@ def remote_image(answer: Answer) -> RemoteImage:
         OperationError: DAEMON_ERROR if it names no digest.
     """
     descriptor = _object(answer, "Descriptor")
-    digest = _text(descriptor, "digest")
+    digest = _digest(descriptor, "digest")
     if not digest:
         raise OperationError(Reason.DAEMON_ERROR)
     listed = answer.get("Platforms")
-    entries = listed if isinstance(listed, list) else []
-    found = (_platform(entry) for entry in entries if isinstance(entry, dict))
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    found = (_platform(entry) for entry in entries)
     return RemoteImage(
         digest=digest,
         media_type=_text(descriptor, "mediaType"),
         size_bytes=_count(descriptor, "size"),
         platforms=tuple(platform for platform in found if platform is not None),
+        entries=len(entries),
     )
 
 
 def _platform(value: Answer) -> str | None:
     return platforms.join(_text(value, "os"), _text(value, "architecture"), _text(value, "variant"))
+
+
+def _digest(answer: Answer, name: str) -> str:
+    text = _text(answer, name)
+    return text if _DIGEST.fullmatch(text) else ""
 
 
 def _text(answer: Answer, name: str) -> str:

@@ -43,6 +43,13 @@ class Finding:
 _REFUSED = 403
 _BY_DAEMONS_STATUS = {401: Reason.AUTH_FAILED, _REFUSED: Reason.AUTH_FAILED, 429: Reason.RATE_LIMITED}
 """The daemon's own statuses that it takes over from a registry's error code."""
+_UNREADABLE = re.compile(
+    r"missing or empty Content-(?:Length|Type) header"
+    r"|invalid checksum digest"
+    r"|looking for beginning of (?:value|object key string)"
+    r"|unexpected end of JSON input",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
 _SIGNATURE = re.compile(r"\b(?:x-amz-|x-goog-|sig(?:nature)?=|expires=)", re.IGNORECASE)
 _BEFORE_A_NAME = r"(?:(?<![A-Za-z0-9_./-])|(?<=:repository/))"
@@ -85,6 +92,11 @@ def classify(call: Call, status: int | None, text: str, *, reference: Reference 
     if status in _BY_DAEMONS_STATUS and (call is not Call.PUSH or status not in {401, _REFUSED}):
         return _found(call, status, words, _BY_DAEMONS_STATUS[status], None)
     return Finding(Reason.REGISTRY_ERROR if THE_REGISTRYS.search(words) else Reason.DAEMON_ERROR)
+
+
+def unreadable(call: Call, text: str) -> bool:
+    """Tell whether a registry answered a question without refusing anything, and the engine cannot make it out."""
+    return call is Call.DISTRIBUTION and _UNREADABLE.search(text[:MAX_TEXT]) is not None
 
 
 def retry_after(text: str) -> float | None:

@@ -14,6 +14,7 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.engine import answers, platforms
 from imageops.engine.auth_header import auth_header, secrets
+from imageops.engine.completeness import absent_index
 from imageops.engine.connection import DaemonAddress, DaemonClient, ignore_ambient_configuration
 from imageops.engine.exchange import Request, ask, tell
 from imageops.engine.pool import ClientPool
@@ -156,6 +157,12 @@ class DockerEngine:
             raise OperationError(Reason.ENGINE_UNSUPPORTED)
         answer = await self._inspect(info, Call.MANIFESTS, reference, {"manifests": "1"})
         return () if answer is None else answers.local_manifests(answer)
+
+    async def absent_index(self, reference: str) -> str | None:
+        """Find an index below the one under a local reference that the daemon does not have."""
+        info = await self.describe()
+        request = Request(Call.MANIFESTS, "GET", f"/images/{_quoted(reference)}/get", info.api_version)
+        return await self._calls.run(lambda client: absent_index(client, request))
 
     async def _inspect(
         self, info: DaemonInfo, call: Call, reference: str, parameters: dict[str, str]

@@ -47,6 +47,7 @@ ENDPOINTS = (
     Endpoint("GET", "/version", versioned=False),
     Endpoint("GET", "/info", versioned=False),
     Endpoint("GET", f"/images{_NAME}/json", frozenset({"platform", "manifests"})),
+    Endpoint("GET", f"/images{_NAME}/get"),
     Endpoint("GET", f"/distribution{_NAME}/json"),
     Endpoint("POST", "/images/create", frozenset({"fromImage", "tag", "platform"})),
     Endpoint("POST", f"/images{_NAME}/push", frozenset({"tag", "platform"})),

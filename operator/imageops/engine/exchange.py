@@ -16,8 +16,9 @@ import urllib3.exceptions
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.registry_hints import auth_hint
-from imageops.engine.classify import classify, retry_after
+from imageops.engine.classify import classify, retry_after, unreadable
 from imageops.engine.connection import CONNECT_SECONDS
+from imageops.engine.protocol import UnreadableAnswerError
 from imageops.engine.redaction import redact
 from imageops.engine.stream import MAX_RECORD_BYTES
 from imageops.engine.words import Call
@@ -85,6 +86,9 @@ class Request:
         if log.isEnabledFor(logging.DEBUG):
             shown = redact(text, self.secrets)
             log.debug("%s: the daemon's answer, status %s, means %s: %s", self.call, status, reason, shown)
+        if reason is Reason.REGISTRY_UNAVAILABLE and unreadable(self.call, text):
+            error = self.error(reason)
+            return UnreadableAnswerError(reason, error.message, hint=error.hint)
         wait = retry_after(text) if reason is Reason.RATE_LIMITED else None
         return self.error(reason, wait=wait, hint=finding.hint, doubtful=finding.doubtful)
 

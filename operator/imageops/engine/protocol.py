@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from imageops.api.errors import OperationError
 from imageops.api.progress import LayerRecord
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ Sums of thousands of these still fit into the 64 bits of a number in a status.
 """
 RecordSink = Callable[[LayerRecord], None]
 """Takes the records of one transfer, in the thread that reads the stream: it must be quick and thread-safe."""
+
+
+class UnreadableAnswerError(OperationError):
+    """Carry that a registry answered a question, refused nothing, and its answer cannot be made out.
+
+    Who only asked to be sure may go on without the answer.
+    """
 
 
 class ImageStore(StrEnum):
@@ -105,6 +113,9 @@ class RemoteImage:
     size_bytes: int
     """Bytes of the manifest itself, not of the image."""
     platforms: tuple[str, ...]
+    """The platforms of an index's entries, as far as they have any."""
+    entries: int = 0
+    """Entries of an index, those without a platform included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +173,22 @@ class ImageEngine(Protocol):
         ...
 
     async def manifests(self, reference: str) -> tuple[LocalManifest, ...]:
-        """List the children of the index under a local reference; empty where the daemon has no such image.
+        """List the manifests below the index under a local reference; empty where the daemon has no such image.
+
+        What an index of indexes has below an index that is not on the daemon is not listed: see `absent_index`.
 
         Raises:
             OperationError: ENGINE_UNSUPPORTED on a daemon that keeps no indexes.
+        """
+        ...
+
+    async def absent_index(self, reference: str) -> str | None:
+        """Return the digest of an index that the index under a local reference leads to, and the daemon lacks.
+
+        None = it has all of them. It says nothing about the manifests below.
+
+        Raises:
+            OperationError: IMAGE_NOT_ON_DAEMON if there is no such image.
         """
         ...
 
@@ -173,6 +196,9 @@ class ImageEngine(Protocol):
         """Ask the registry, through the daemon, what a reference is. No layer moves.
 
         None means that the registry clearly says the manifest does not exist; anything less clear is an error.
+
+        Raises:
+            UnreadableAnswerError: The registry answers, and the daemon cannot make the answer out.
         """
         ...
 

@@ -238,6 +238,11 @@ RULES = (
         # What Engine 20.10 says of any manifest it does not know: it takes it for one of schema 1.
         r"missing signature key",
         r"unsupported schema version",
+        # Layers that the store cannot unpack, though they arrived as they are: more than it can stack, compressed by
+        # zstd on an engine before 23.0, and on Engine 29 a signature or another artifact in the dress of an image.
+        r"max depth exceeded",
+        r"Error processing tar file\(exit status 1\): (?:archive/tar: invalid tar header|unexpected EOF)",
+        r"mismatched image rootfs and manifest layers",
     ),
     _rule(
         # The manifest and the configuration are what they are called: the image itself does not fit together.
@@ -328,6 +333,7 @@ RULES = (
         r"\b(?:repository|artifact|project|manifest|image) .{1,300}\bnot found",
         r"\bIMAGE(?::)? not found",
         r"from remote: not found",
+        r"content at (?:URL|STORAGE) not found",
     ),
     _rule(
         # The status is known and no fault of the registry's own: it may mean the credential.
@@ -345,6 +351,7 @@ RULES = (
         r"page not found",
         r"invalid checksum digest",
         r"received unexpected HTTP status",
+        r"missing or empty Content-(?:Length|Type) header",
     ),
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
-from imageops.api.status import DaemonStatus, ImageStatus
+from imageops.api.status import PLATFORMS_LENGTH, DaemonStatus, ImageStatus
 from imageops.engine.protocol import DaemonInfo, LocalImage, LocalManifest
 
 INDEX_MEDIA_TYPES = frozenset(
@@ -50,8 +50,9 @@ def image_status(
 
 
 def available_platforms(children: Iterable[LocalManifest]) -> tuple[str, ...]:
-    """Return the platforms of an index whose content the daemon has."""
-    return tuple(child.platform for child in children if child.platform and child.available)
+    """Return the platforms of an index whose content the daemon has, each once, as many as a status holds."""
+    found = dict.fromkeys(child.platform for child in children if child.platform and child.available)
+    return tuple(found)[:PLATFORMS_LENGTH]
 
 
 def digests_in(image: LocalImage, repository: Reference) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Pull an image: make sure that a daemon has what a registry offers under a reference."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from imageops.api.errors import OperationError
@@ -13,14 +13,23 @@ from imageops.api.references import Reference
 from imageops.api.status import ImageStatus
 from imageops.core.existing import platform_matches, pull_verdict
 from imageops.core.progress import Stage
-from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, RegistryAuth, RemoteImage
+from imageops.engine.protocol import (
+    DaemonInfo,
+    ImageStore,
+    LocalImage,
+    RegistryAuth,
+    RemoteImage,
+    UnreadableAnswerError,
+)
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
+from imageops.tools.whole_index import WholeIndex
 
-_UNKNOWN_PLATFORM = "unknown"
+_SHOWN_PLATFORMS = 8
+"""Platforms that a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class PullTool:
             digests = digests_in(before, arguments.reference)
             await self._show(arguments, info, context, before, digests[0] if digests else None)
             return ImageResult(reason=verdict, message=f"{arguments.reference} is on the daemon already.")
-        digest = await self._fetched(arguments, info, context)
+        digest = await self._brought(arguments, info, context)
         context.progress.reached(Stage.VERIFYING)
         after = await self._verified(arguments, info, digest)
         await self._show(arguments, info, context, after, digest)
@@ -106,9 +115,9 @@ class PullTool:
             return None
         if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
             return image if asked is None or platform_matches(asked, image.platform) else None
-        children = await engine.manifests(reference)
         if arguments.every_platform:
-            return image if all(child.available for child in children) else None
+            return image if await WholeIndex(engine, arguments.reference, None).is_present() else None
+        children = await engine.manifests(reference)
         wanted = asked or f"{info.os}/{info.architecture}"
         if not any(child.available and platform_matches(wanted, child.platform) for child in children):
             return None
@@ -131,6 +140,20 @@ class PullTool:
             unchecked = f"the platform of a manifest without an index, {unchecked}"
         return passed(f"{arguments.reference} would be pulled.", unchecked=unchecked)
 
+    async def _brought(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
+        """Pull, and leave no name of an image that the Engine refuses: Engine 29 keeps what it could not unpack.
+
+        The next pull would find it there, and call it present.
+        """
+        engine, reference = self.daemon.engine, str(arguments.reference)
+        was_there = arguments.one_platform is not None or await engine.inspect(reference) is not None
+        try:
+            return await self._fetched(arguments, info, context)
+        except OperationError as error:
+            if error.reason is Reason.ENGINE_UNSUPPORTED and not was_there:
+                await engine.remove(reference)
+            raise
+
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
         """Pull, or join an equal pull, and return the digest that the daemon says the reference has."""
         self.daemon.transfers.refuse_the_waiting(self.requester)
@@ -148,9 +171,12 @@ class PullTool:
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:
                 async with access.judged():
-                    remote = await self._offered(arguments, access)
+                    remote = await self._asked_before(arguments, access)
+                    if remote is not None:
+                        visit.served()
+                    digest = await self._pull(arguments, info, progress, auth, remote)
                     visit.served()
-                    return await self._pull(arguments, info, progress, auth, remote)
+                    return digest
 
         def ended() -> None:
             if place is not None:
@@ -159,13 +185,28 @@ class PullTool:
         context.takes_long()
         return await self.daemon.pulls.join(key, context, begin, ended)
 
+    async def _asked_before(self, arguments: PullArguments, access: RegistryAccess) -> RemoteImage | None:
+        """Ask the registry before a pull if the answer decides something: which children, whether a password is good.
+
+        Without an answer that can be made out a pull goes on: its own stream will tell. Only all of an index cannot be
+        pulled without knowing what the registry has.
+        """
+        if arguments.platform is None and access.auth is None:
+            return None
+        try:
+            return await self._offered(arguments, access)
+        except UnreadableAnswerError:
+            if arguments.every_platform:
+                raise
+            return None
+
     async def _offered(self, arguments: PullArguments, access: RegistryAccess) -> RemoteImage:
         """Ask the registry first: a wrong password, an absent image or platform ends here, after one request."""
         remote = await access.lookup()
         if remote is None:
             raise OperationError(Reason.IMAGE_NOT_FOUND)
         asked = arguments.one_platform
-        known = [platform for platform in remote.platforms if not platform.startswith(_UNKNOWN_PLATFORM)]
+        known = remote.platforms
         if asked is not None and known and not any(platform_matches(asked, platform) for platform in known):
             raise _platform_not_found(asked, known)
         return remote
@@ -176,41 +217,20 @@ class PullTool:
         info: DaemonInfo,
         progress: ProgressSink,
         auth: RegistryAuth | None,
-        remote: RemoteImage,
+        remote: RemoteImage | None,
     ) -> str:
-        index = remote.media_type in INDEX_MEDIA_TYPES
-        if not (arguments.every_platform and index):
+        if remote is None or not arguments.every_platform or remote.media_type not in INDEX_MEDIA_TYPES:
             return await self._stream(arguments.reference, arguments.one_platform, progress, auth)
-        known = [platform for platform in remote.platforms if not platform.startswith(_UNKNOWN_PLATFORM)]
-        progress.streams = max(1, len(known))
+        progress.streams = max(1, len(remote.platforms))
         own = f"{info.os}/{info.architecture}"
-        first = next((platform for platform in known if platform_matches(own, platform)), next(iter(known), None))
-        digest = await self._stream(arguments.reference, first, progress, auth)
-        await self._pull_children(arguments.reference, progress, auth)
-        return digest
+        fitting = (platform for platform in remote.platforms if platform_matches(own, platform))
+        first = next(fitting, next(iter(remote.platforms), None))
+        whole = WholeIndex(self.daemon.engine, arguments.reference, auth)
 
-    async def _pull_children(self, reference: Reference, progress: ProgressSink, auth: RegistryAuth | None) -> None:
-        """Pull each missing child of the index by digest.
+        async def stream(part: Reference, platform: str | None) -> str:
+            return await self._stream(part, platform, progress, auth)
 
-        The Engine may call the pull of an attestation an error, although all its content arrived; so what counts is
-        what is available afterwards, and the error is kept for the case that something is missing. The index holds the
-        content of its children; the names by digest that their pulls leave behind are taken away again.
-        """
-        refused: OperationError | None = None
-        for child in await self._missing(str(reference)):
-            by_digest = Reference(host=reference.host, repository=reference.repository, tag=None, digest=child)
-            was_there = await self.daemon.engine.inspect(str(by_digest)) is not None
-            try:
-                await self._stream(by_digest, None, progress, auth)
-            except OperationError as error:
-                refused = error
-            if not was_there:
-                await self.daemon.engine.remove(str(by_digest))
-        if await self._missing(str(reference)):
-            raise refused or OperationError(
-                Reason.IMAGE_CHANGED,
-                "Some children of the index are not on the daemon after they were pulled.",
-            )
+        return await whole.fetch(remote, first, stream)
 
     async def _stream(
         self,
@@ -226,10 +246,6 @@ class PullTool:
         receipt = await self.daemon.engine.pull(reference, platform=platform, auth=auth, sink=sink)
         progress.stream_finished()
         return receipt.digest
-
-    async def _missing(self, reference: str) -> tuple[str, ...]:
-        """Return the digests of the index's children whose content is not all on the daemon."""
-        return tuple(child.digest for child in await self.daemon.engine.manifests(reference) if not child.available)
 
     async def _verified(self, arguments: PullArguments, info: DaemonInfo, digest: str) -> LocalImage:
         asked = arguments.one_platform
@@ -266,6 +282,7 @@ class PullTool:
         context.learn(image=image_status(image, digest=digest, platforms=platforms))
 
 
-def _platform_not_found(asked: str, offered: list[str]) -> OperationError:
-    known = f" It has {', '.join(sorted(offered)[:8])}." if offered else ""
+def _platform_not_found(asked: str, offered: Iterable[str]) -> OperationError:
+    shown = sorted(set(offered))[:_SHOWN_PLATFORMS]
+    known = f" It has {', '.join(shown)}." if shown else ""
     return OperationError(Reason.PLATFORM_NOT_FOUND, f"The image has no {asked}.{known}")

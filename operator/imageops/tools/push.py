@@ -14,14 +14,21 @@ from imageops.api.registry_hints import MOUNT_HINT
 from imageops.api.status import PreviousImage
 from imageops.core.existing import platform_matches, push_verdict
 from imageops.core.progress import Stage
-from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RegistryAuth
+from imageops.engine.protocol import (
+    DaemonInfo,
+    ImageStore,
+    LocalImage,
+    LocalManifest,
+    RegistryAuth,
+    UnreadableAnswerError,
+)
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ToolContext
 
-_NOT_SHOWN = "a policy of the registry keeps it from being read back; its digest is what the registry answered"
+_NOT_SHOWN = "it could not be read back there; its digest is what the registry answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,7 @@ class PushTool:
         access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
             async with access.judged():
-                remote_digest, hidden = await _now(access)
+                remote_digest, hidden = await _now(arguments, access)
                 visit.served()
                 verdict = push_verdict(
                     if_exists=arguments.if_exists,
@@ -98,7 +105,7 @@ class PushTool:
                     digest, shown = await self._push(arguments, context, auth, image, replaced=remote_digest)
                 finally:
                     self.daemon.transfers.give_back(place)
-        await self._show(context, arguments, image, digest)
+        await self._show(context, arguments, image, digest, unconfirmed=not shown or None)
         served = "the registry serves it" if shown else _NOT_SHOWN
         return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and {served}.")
 
@@ -114,7 +121,8 @@ class PushTool:
         """Push, ask the registry what it serves now, and return that digest.
 
         With it comes whether the registry showed it. One whose policy, such as a scan that has just begun, keeps the
-        image from being read has taken it all the same: the digest is what it answered to the manifest then.
+        image from being read, or whose answer cannot be made out, has taken it all the same: the digest is what it
+        answered to the manifest then. Repeating would send it once more, and prove as little.
         """
         engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
         context.takes_long()
@@ -137,7 +145,7 @@ class PushTool:
         try:
             after = await engine.distribution(reference, auth=auth)
         except OperationError as error:
-            if error.reason is Reason.REGISTRY_POLICY_DENIED:
+            if isinstance(error, UnreadableAnswerError) or error.reason is Reason.REGISTRY_POLICY_DENIED:
                 return receipt.digest, False
             raise
         if after is None or after.digest != receipt.digest:
@@ -154,13 +162,16 @@ class PushTool:
         arguments: PushArguments,
         image: LocalImage,
         digest: str | None,
+        *,
+        unconfirmed: bool | None = None,
     ) -> None:
         platforms = None
         if image.descriptor_media_type in INDEX_MEDIA_TYPES:
             children = await self.daemon.engine.manifests(str(arguments.reference))
             whole = digest in {None, image.descriptor_digest}
             platforms = available_platforms(child for child in children if whole or child.digest == digest)
-        context.learn(image=image_status(image, digest=digest, platforms=platforms))
+        shown = image_status(image, digest=digest, platforms=platforms)
+        context.learn(image=shown.model_copy(update={"unconfirmed": unconfirmed}))
 
     async def _own_digests(self, arguments: PushArguments, info: DaemonInfo, image: LocalImage) -> frozenset[str]:
         """Return the digests under which the registry would serve exactly what this push would send.
@@ -185,6 +196,7 @@ class PushTool:
         if asked is not None:
             return frozenset({await self._digest_of_platform(arguments.reference, asked, children)})
         if all(child.available for child in children):
+            await self._refuse_a_gap(arguments)
             return frozenset({image.descriptor_digest or image.id})
         if arguments.platform == PLATFORM_ALL:
             raise OperationError(
@@ -192,6 +204,15 @@ class PushTool:
                 "The daemon lacks a part of the index, so it cannot push all of it.",
             )
         return _of_part(image, children)
+
+    async def _refuse_a_gap(self, arguments: PushArguments) -> None:
+        """Refuse to push an index below which an index is missing: Engine 29 would send nothing and say it was done."""
+        if await self.daemon.engine.absent_index(str(arguments.reference)) is not None:
+            raise OperationError(
+                Reason.ENGINE_UNSUPPORTED,
+                "The index lists an index that the daemon lacks, and an Engine does not push a part of such an index.",
+                hint="Pull it with platforms: [All], or name one platform in platforms.",
+            )
 
     async def _digest_of_platform(
         self,
@@ -227,10 +248,17 @@ def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozense
     return frozenset(own or [child.digest for child in there])
 
 
-async def _now(access: RegistryAccess) -> tuple[str | None, bool]:
-    """Ask what the tag is now: its digest, None for no tag; and whether a policy of the registry hides it."""
+async def _now(arguments: PushArguments, access: RegistryAccess) -> tuple[str | None, bool]:
+    """Ask what the tag is now: its digest, None for no tag; and whether nobody can tell.
+
+    A policy of the registry may hide it. What cannot be made out keeps no push back that replaces whatever there is.
+    """
     try:
         before = await access.lookup()
+    except UnreadableAnswerError:
+        if arguments.if_exists is not IfExists.REPLACE or arguments.required_digest is not None:
+            raise
+        return None, True
     except OperationError as error:
         if error.reason is Reason.REGISTRY_POLICY_DENIED:
             return None, True

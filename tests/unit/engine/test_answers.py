@@ -66,8 +66,14 @@ def test_an_image_of_the_containerd_store() -> None:
 
 def test_what_an_image_does_not_say_is_absent() -> None:
     """A graphdriver gives no descriptor, and an image whose content is elsewhere no architecture."""
-    answer: dict[str, Any] = {"Id": "x", "RepoTags": None, "RepoDigests": None, "Os": "linux", "Architecture": ""}
-    assert answers.local_image(answer) == LocalImage("x", (), (), 0, None, None, None)
+    answer: dict[str, Any] = {
+        "Id": digest_of(1),
+        "RepoTags": None,
+        "RepoDigests": None,
+        "Os": "linux",
+        "Architecture": "",
+    }
+    assert answers.local_image(answer) == LocalImage(digest_of(1), (), (), 0, None, None, None)
 
 
 def test_children_of_an_index() -> None:
@@ -75,35 +81,40 @@ def test_children_of_an_index() -> None:
     answer: dict[str, Any] = {
         "Manifests": [
             {
-                "Descriptor": {"digest": "sha256:1", "platform": {"os": "linux", "architecture": "amd64"}},
+                "Descriptor": {"digest": digest_of(1), "platform": {"os": "linux", "architecture": "amd64"}},
                 "Available": True,
                 "Kind": "image",
                 "Size": {"Content": 5, "Total": 9},
                 "ImageData": {"Platform": {"os": "linux", "architecture": "amd64"}},
             },
             {
-                "Descriptor": {"digest": "sha256:2", "platform": {"os": "unknown", "architecture": "unknown"}},
+                "Descriptor": {"digest": digest_of(2), "platform": {"os": "unknown", "architecture": "unknown"}},
                 "Available": False,
                 "Kind": "attestation",
             },
-            {"Descriptor": {"digest": "sha256:3"}, "Kind": "something new"},
+            {"Descriptor": {"digest": digest_of(3)}, "Kind": "something new"},
             "odd",
         ]
     }
     assert answers.local_manifests(answer) == (
-        LocalManifest("sha256:1", "image", "linux/amd64", available=True, size_bytes=5),
-        LocalManifest("sha256:2", "attestation", None, available=False, size_bytes=0),
-        LocalManifest("sha256:3", "unknown", None, available=False, size_bytes=0),
+        LocalManifest(digest_of(1), "image", "linux/amd64", available=True, size_bytes=5),
+        LocalManifest(digest_of(2), "attestation", None, available=False, size_bytes=0),
+        LocalManifest(digest_of(3), "unknown", None, available=False, size_bytes=0),
     )
 
 
 def test_what_a_registry_has() -> None:
-    """Digest, size of the manifest and the platforms that are ones."""
+    """Digest, size of the manifest, the platforms that are ones, and how many entries there are."""
     answer: dict[str, Any] = {
-        "Descriptor": {"mediaType": "m", "digest": "sha256:1", "size": 3},
+        "Descriptor": {"mediaType": "m", "digest": digest_of(1), "size": 3},
         "Platforms": [{"os": "linux", "architecture": "arm", "variant": "v7"}, {"os": "unknown"}, 3],
     }
-    assert answers.remote_image(answer) == RemoteImage("sha256:1", "m", 3, ("linux/arm/v7",))
+    assert answers.remote_image(answer) == RemoteImage(digest_of(1), "m", 3, ("linux/arm/v7",), 2)
+
+
+def digest_of(number: int) -> str:
+    """Make a digest."""
+    return f"sha256:{number:064x}"
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
@@ -125,19 +136,20 @@ def test_answers_of_any_shape_are_values_or_daemon_errors(answer: dict[str, obje
         {"Size": 10**30},
         {"Architecture": "a" * 2000},
         {"Architecture": "amd64\nroot"},
+        {"Os": "linux", "Architecture": "a" * 60},
         {"Os": "\ud800"},
         {"RepoTags": ["\x00", "x" * 2000]},
         {"Descriptor": {"digest": "d" * 2000, "mediaType": "m\r"}},
     ],
-    ids=["over 64 bits", "far over", "long", "two lines", "no character", "tags", "descriptor"],
+    ids=["over 64 bits", "far over", "long", "two lines", "no platform", "no character", "tags", "descriptor"],
 )
 def test_what_is_beyond_all_reason_is_not_said(lie: dict[str, Any]) -> None:
     """A status with one number or text of it would be refused as a whole, and the object would never end."""
-    image = answers.local_image({"Id": "sha256:1", **lie})
-    assert image == answers.local_image({"Id": "sha256:1"})
+    image = answers.local_image({"Id": digest_of(1), **lie})
+    assert image == answers.local_image({"Id": digest_of(1)})
 
 
-@pytest.mark.parametrize("identity", ["", "x" * 2000, "\ud800\n", 7])
+@pytest.mark.parametrize("identity", ["", "x" * 2000, "\ud800\n", 7, "latest", "sha256:12"])
 def test_an_image_without_a_usable_id_is_no_answer(identity: object) -> None:
     """DaemonError."""
     with pytest.raises(OperationError) as caught:

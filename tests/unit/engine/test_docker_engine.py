@@ -251,7 +251,9 @@ async def test_a_daemon_is_described_once_per_connection(daemon: ScriptedDaemon,
 async def test_an_older_daemon_is_spoken_to_in_its_version(sockets: Path) -> None:
     """Engine 20.10 is asked without the parameters it does not know, and the answer is compared here."""
     with ScriptedDaemon(sockets / "d.sock", api_version="1.41") as daemon:
-        daemon.answer("GET", "/images/.*", json_answer({"Id": "x", "Os": "linux", "Architecture": "amd64"}))
+        daemon.answer(
+            "GET", "/images/.*", json_answer({"Id": f"sha256:{1:064x}", "Os": "linux", "Architecture": "amd64"})
+        )
         engine = DockerEngine("old", daemon.address)
         assert await engine.inspect("a:1", platform="linux/arm64") is None
         assert await engine.inspect("a:1", platform="linux/amd64") is not None
@@ -261,6 +263,29 @@ async def test_an_older_daemon_is_spoken_to_in_its_version(sockets: Path) -> Non
         assert await reason_of(push) is Reason.ENGINE_UNSUPPORTED
         assert not daemon.targets("POST")
         await engine.close()
+
+
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (404, f"NotFound: content digest sha256:{7:064x}: not found", f"sha256:{7:064x}"),
+        (500, "unable to create manifests file: invalid checksum digest format", None),
+        (200, "the export itself", None),
+        (404, "No such image: a:1", Reason.IMAGE_NOT_ON_DAEMON),
+        (500, "content digest sha256:7: not found", Reason.DAEMON_ERROR),
+    ],
+    ids=["absent", "walked", "whole", "no image", "no digest"],
+)
+async def test_an_index_that_the_daemon_lacks_is_named_by_the_refusal_of_an_export(
+    daemon: ScriptedDaemon, engine: DockerEngine, status: int, message: str, expected: str | Reason | None
+) -> None:
+    """Nothing of an export is read; a refusal about something else is an error."""
+    daemon.answer("GET", "/images/a:1/get", json_answer({"message": message}, status=status))
+    if isinstance(expected, Reason):
+        assert await reason_of(engine.absent_index("a:1")) is expected
+    else:
+        assert await engine.absent_index("a:1") == expected
 
 
 @pytest.mark.parametrize("target", ["a/b@sha256:" + "0" * 64, "a/b:1@sha256:" + "0" * 64])

@@ -11,7 +11,7 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
-from imageops.engine.protocol import ImageStore, LocalManifest
+from imageops.engine.protocol import ImageStore, LocalManifest, RegistryAuth, UnreadableAnswerError
 from imageops.tools.check import CheckTool
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
@@ -59,12 +59,44 @@ async def pull(
     return await execution.run(), execution, tracker
 
 
-async def test_a_pull_asks_the_registry_pulls_and_looks() -> None:
+@pytest.mark.feature("pull.shapes")
+async def test_the_registry_is_asked_first_only_where_the_answer_decides_something() -> None:
+    """A credential, a platform or a dry run: one question. An anonymous pull of what there is: none."""
+    login = FixedCredentials(RegistryAuth(username="a", password="b"))
+    dry = PullArguments(reference=REF, dry_run=True)
+    for arguments, credentials, questions in (
+        (None, None, 0),
+        (None, login, 1),
+        (PullArguments(reference=REF, platform="linux/amd64"), None, 1),
+        (dry, None, 1),
+    ):
+        engine = RecordingEngine(registry={NAME: remote()})
+        await pull(engine, arguments, credentials=credentials)
+        assert len(engine.seen("distribution")) == questions
+
+
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize(
+    ("platform", "reason"),
+    [("linux/amd64", Reason.PULLED), ("All", Reason.REGISTRY_UNAVAILABLE)],
+)
+async def test_a_question_that_has_no_readable_answer_does_not_stop_a_pull(platform: str, reason: Reason) -> None:
+    """The stream judges; only all of an index cannot be pulled without knowing what there is."""
+    engine = RecordingEngine(registry={NAME: remote()})
+    engine.failures["distribution"] = UnreadableAnswerError(Reason.REGISTRY_UNAVAILABLE)
+    outcome, *_ = await pull(engine, PullArguments(reference=REF, platform=platform))
+    assert outcome.reason is reason
+    engine.failures["distribution"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
+    outcome, *_ = await pull(engine, PullArguments(reference=REF, platform=platform, policy=ImagePullPolicy.ALWAYS))
+    assert outcome.reason is Reason.REGISTRY_UNAVAILABLE
+
+
+async def test_a_pull_pulls_and_looks() -> None:
     """Success is what the inspect afterwards shows."""
     engine = RecordingEngine(registry={NAME: remote()})
     outcome, execution, tracker = await pull(engine)
     assert outcome.reason is Reason.PULLED
-    assert [call.split()[0] for call in engine.calls] == ["inspect", "distribution", "pull", "inspect"]
+    assert [call.split()[0] for call in engine.calls] == ["inspect", "inspect", "pull", "inspect"]
     image = execution.facts.image
     assert image is not None
     assert (image.digest, image.size_bytes, image.platforms, image.present) == (DIGEST, 5000, ("linux/amd64",), True)
@@ -104,7 +136,6 @@ async def test_policies_decide_about_the_registry() -> None:
     ("method", "error"),
     [
         ("describe", Reason.DAEMON_UNAVAILABLE),
-        ("distribution", Reason.AUTH_FAILED),
         ("pull", Reason.REGISTRY_UNAVAILABLE),
         ("inspect", Reason.DAEMON_CONNECTION_LOST),
     ],
@@ -122,7 +153,8 @@ async def test_what_the_registry_does_not_have_is_not_pulled() -> None:
     """The image, or the platform, of which the message names the ones that there are."""
     engine = RecordingEngine()
     assert (await pull(engine))[0].reason is Reason.IMAGE_NOT_FOUND
-    engine.registry[NAME] = remote(platforms=("linux/amd64", "linux/s390x", "unknown/unknown"))
+    engine.calls.clear()
+    engine.registry[NAME] = remote(platforms=("linux/amd64", "linux/s390x"))
     outcome = (await pull(engine, ARM))[0]
     assert outcome.reason is Reason.PLATFORM_NOT_FOUND
     assert outcome.message == "The image has no linux/arm64. It has linux/amd64, linux/s390x."
@@ -191,7 +223,7 @@ async def test_a_graphdriver_has_no_whole_index() -> None:
 
 def with_index(*children: LocalManifest, present: bool = False) -> RecordingEngine:
     """Make an engine whose registry has an index with amd64, arm64 and an attestation."""
-    offered = remote(platforms=("linux/amd64", "linux/arm64", "unknown/unknown"), index=True)
+    offered = remote(platforms=("linux/amd64", "linux/arm64"), index=True)
     engine = RecordingEngine(registry={NAME: offered}, children={NAME: children})
     if present:
         engine.images[NAME] = local(REF, media_type=INDEX)

@@ -12,7 +12,7 @@ from imageops.api.references import Reference
 from imageops.api.status import PreviousImage
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
-from imageops.engine.protocol import ImageStore, LocalManifest
+from imageops.engine.protocol import ImageStore, LocalManifest, UnreadableAnswerError
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
 from imageops.tools.push import PushArguments, PushTool
@@ -225,6 +225,35 @@ async def test_a_dry_run_sends_nothing(
     assert unchecked in outcome.message
 
 
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize("platform", [None, "All"])
+async def test_an_index_below_which_an_index_is_missing_is_not_pushed(platform: str | None) -> None:
+    """EngineUnsupported before anything is sent: the Engine would call it done."""
+    engine = RecordingEngine(images={NAME: local(REF, media_type=INDEX)}, indexes={NAME: [OTHER_DIGEST]})
+    engine.children[NAME] = (kid(DIGEST, "linux/amd64"),)
+    assert (await push(engine, platform=platform))[0].reason is Reason.ENGINE_UNSUPPORTED
+    assert engine.seen("push") == engine.seen("distribution") == []
+
+
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize(
+    ("if_exists", "reason", "pushes"),
+    [(IfExists.REPLACE, Reason.PUSHED, 1), (IfExists.FAIL, Reason.REGISTRY_UNAVAILABLE, 0)],
+)
+async def test_a_registry_that_cannot_be_read_is_pushed_to_only_where_it_decides_nothing(
+    if_exists: IfExists, reason: Reason, pushes: int
+) -> None:
+    """What was sent is on record, and that nobody has seen what is served."""
+    engine = RecordingEngine(images={NAME: local(REF)})
+    engine.failures["distribution"] = UnreadableAnswerError(Reason.REGISTRY_UNAVAILABLE)
+    outcome, execution, _ = await push(engine, if_exists=if_exists)
+    assert (outcome.reason, len(engine.seen("push"))) == (reason, pushes)
+    image = execution.facts.image
+    if pushes:
+        assert image is not None
+        assert (image.digest, image.unconfirmed) == (DIGEST, True)
+
+
 def test_the_record_shows_what_was_asked() -> None:
     """And no credential."""
     whole = PushArguments(reference=REF, platform="All").shown()
@@ -243,7 +272,7 @@ async def test_what_the_registry_took_is_pushed_though_a_policy_hides_it() -> No
     engine.during["push"] = scan
     outcome, execution, _ = await push(engine)
     assert outcome.reason is Reason.PUSHED
-    assert "keeps it from being read back" in outcome.message
+    assert "could not be read back" in outcome.message
     assert execution.facts.image is not None
     assert execution.facts.image.digest == DIGEST
 
