@@ -207,6 +207,13 @@ _RULES = (
         r"from remote: not found",
     ),
     _rule(
+        Reason.IMAGE_CHANGED,
+        frozenset({Call.PUSH}),
+        # The registry took the manifest and did not name it. Docker 28 sees that itself; Engine 29 believes that all is
+        # well, and the look afterwards tells.
+        r"invalid content digest in response",
+    ),
+    _rule(
         Reason.REGISTRY_UNAVAILABLE,
         _REMOTE,
         # An answer that is none: a proxy's page, or a body cut short.
