@@ -13,12 +13,13 @@ UV_VERSION := 0.13.8
 # than the lock. `pip check` then tells of a lock that lacks something.
 PINNED := --quiet --no-compile --require-hashes --no-deps
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+ENGINE_TESTS = $(wildcard $(patsubst %,tests/integration/test_%.py,engine* failures credentials image_* session*))
 E2E_ = $(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
 E2E_kind = .ci/on-kind .ci/cluster-trial
 E2E_kubeconfig = .ci/cluster-trial
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint audit type unit chart integration e2e test coverage-report bench faults fuzz demo up run down docs generate check features
+.PHONY: help init lock fmt lint audit type unit chart integration engines e2e test coverage-report bench faults fuzz demo up run down docs generate check features
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -69,6 +70,10 @@ chart: init ## Render the charts with the real Helm in all modes, and check ever
 
 integration: init ## Run the integration tests on real parts; brings the cluster up for as long as they run
 	$(BIN)/python -m devcluster during $(BIN)/pytest tests/integration
+
+engines: init ## Run the tests of operations on Docker 28.5 with both image stores, besides the Engines of `make test`
+	DOCKER_HOST= IMAGEOPS_ENGINES=28.5 IMAGEOPS_CLUSTER=$(CURDIR)/.dev/engines \
+	  $(BIN)/python -m devcluster during $(BIN)/pytest $(or $(TESTS),$(ENGINE_TESTS))
 
 e2e: $(if $(CLUSTER),,init) ## Try the chart on a node of this machine's own (TESTS=… runs a part), or on CLUSTER=kind, or CLUSTER=kubeconfig
 	$(or $(E2E_$(CLUSTER)),$(error CLUSTER is kind or kubeconfig))
