@@ -96,8 +96,8 @@ coverage-report: init ## Show what the last `make test` covered, the operator's 
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='operator/imageops/core/*' --fail-under=95
 
-bench: init ## Measure tracking overhead and the latency of short operations
-	$(BIN)/python -m bench
+bench: init ## Measure tracking overhead and the latency of short operations; BASE=COMMIT says what became worse since
+	$(BIN)/python -m bench $(if $(BASE),--base $(BASE) --updates 1000 --operations 30) $(if $(PAIRS),--pairs $(PAIRS))
 
 faults: init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
 	$(BIN)/python -m faults $(if $(PLAN),--plan $(PLAN)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
