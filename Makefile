@@ -17,12 +17,13 @@ PINNED := --quiet --no-compile --require-hashes --no-deps
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 # `make test` has these count what the tests cover.
 PYTEST ?= $(BIN)/pytest
+ENGINE_TESTS = $(wildcard $(patsubst %,tests/integration/test_%.py,engine* failures credentials image_* session*))
 E2E_ = $(BIN)/python -m e2e $(BIN)/pytest $(or $(TESTS),tests/e2e)
 E2E_kind = .ci/on-kind .ci/cluster-trial
 E2E_kubeconfig = .ci/cluster-trial
 
 .DEFAULT_GOAL := help
-.PHONY: help init lock fmt lint audit type unit chart fuzz-sample integration programs e2e faults-sample test coverage-report bench faults fuzz demo up run down docs generate check features machine-cluster machine-tests
+.PHONY: help init lock fmt lint audit type unit chart fuzz-sample integration engines programs e2e faults-sample test coverage-report bench faults fuzz demo up run down docs generate check features machine-cluster machine-tests
 .NOTPARALLEL:
 
 help: ## Show this list
@@ -82,6 +83,10 @@ fuzz-sample: init ## Feed some thousands of generated inputs to each parser of f
 integration: machine-cluster init ## Run the integration tests on real parts; brings the cluster up for as long as they run
 	$(BIN)/python -m devcluster during $(PYTEST) tests/integration
 
+engines: machine-cluster init ## Run the tests of operations on Docker 28.5 with both image stores, besides the Engines of `make test`
+	DOCKER_HOST= IMAGEOPS_ENGINES=28.5 IMAGEOPS_CLUSTER=$(CURDIR)/.dev/engines \
+	  $(BIN)/python -m devcluster during $(BIN)/pytest $(or $(TESTS),$(ENGINE_TESTS))
+
 programs: machine-tests init ## Find, or build, every program that any test starts
 	$(BIN)/python -m devcluster build --clients
 
@@ -102,8 +107,8 @@ coverage-report: init ## Show what the last `make test` covered, the operator's 
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='operator/imageops/core/*' --fail-under=95
 
-bench: machine-cluster init ## Measure tracking overhead and the latency of short operations
-	$(BIN)/python -m bench
+bench: machine-cluster init ## Measure tracking overhead and the latency of short operations; BASE=COMMIT says what became worse since
+	$(BIN)/python -m bench $(if $(BASE),--base $(BASE) --updates 1000 --operations 30) $(if $(PAIRS),--pairs $(PAIRS))
 
 faults: machine-cluster init ## Kill, blind and mislead the operator at every point of a workload; PLAN=17, or SAMPLE=60 SEED=1, runs a part
 	$(BIN)/python -m faults $(if $(PLAN),--plan $(PLAN)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))

@@ -1,4 +1,7 @@
-"""Run the measurements: `python -m bench`. They are printed; `--json FILE` keeps every raw sample too."""
+"""Run the measurements: `python -m bench`. They are printed; `--json FILE` keeps every raw sample too.
+
+With `--base COMMIT` that commit and this tree are measured in turn, and what became worse is said.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,61 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import latency, tracking, transfers
+from bench import against, latency, tracking, transfers
 from bench.figures import Figure, figures_table, ratios_table
 from bench.gaps import share_taken
+from bench.pairs import BAR, LEAST_PAIRS, Verdict, comparisons_table, raw_lines
 from devcluster import during, install
 from devcluster.errors import DevClusterError
 from devcluster.operator_process import operator_running
 
 _WIDTH_OF_LOGS = 150
+_IMPOSSIBLE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status says only whether measuring was possible."""
+    """Measure and print; the exit status is 0, 2 where measuring was not possible, 1 where a figure became worse."""
     options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_LOGS)
     machine = _machine()
     console.print(machine, highlight=False)
-    figures = [tracking.coalesced(options.updates * 4), *tracking.written(options.updates)]
-    _print(console, "Tracking, processor time", figures)
     try:
-        with during.cluster_up(lambda line: console.print(f"  {line}", markup=False, highlight=False)) as cluster:
-            install.install(Path(cluster.kubeconfig))
-            with operator_running(cluster, "bench-operator"):
-                measured, ratios = latency.measure(cluster, options.operations)
-                slow = transfers.measure(cluster)
+        return _measure(console, options, machine) if options.base is None else _compare(console, options)
     except DevClusterError as error:
         console.print(f"bench: {error}", style="red", markup=False, highlight=False)
-        return 1
+        return _IMPOSSIBLE
+
+
+def _compare(console: Console, options: argparse.Namespace) -> int:
+    """Measure both sides of each pair, and return 1 if a figure became worse."""
+    sizes = [f"--updates={options.updates}", f"--operations={options.operations}"]
+    found = against.compare(options.base, options.pairs, sizes, _teller(console))
+    console.print()
+    for line in (line for each in found for line in raw_lines(each)):
+        console.print(line, markup=False, highlight=False)
+    console.print(comparisons_table(found))
+    console.print(
+        "A number is the median of one measurement, a ratio that of one pair, the interval one of order statistics."
+        f" Worse is an interval wholly above {1 + BAR:g}.",
+        highlight=False,
+    )
+    return int(any(each.verdict is Verdict.WORSE for each in found))
+
+
+def _measure(console: Console, options: argparse.Namespace, machine: str) -> int:
+    """Measure this tree alone; a missed goal is marked and is no failure."""
+    figures = [tracking.coalesced(options.updates * 4), *tracking.written(options.updates)]
+    _print(console, "Tracking, processor time", figures)
+    with during.cluster_up(_teller(console)) as cluster:
+        install.install(Path(cluster.kubeconfig))
+        with operator_running(cluster, "bench-operator"):
+            measured, ratios = latency.measure(cluster, options.operations)
+            slow = transfers.measure(cluster)
     _print(console, "Latency, wall time", measured)
     console.print(ratios_table(ratios))
     _print(console, "Slow transfers, wall time", slow)
@@ -47,6 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = {"machine": machine, "figures": [figure.document() for figure in [*figures, *measured, *slow]]}
         options.json.write_text(json.dumps(document, indent=1), encoding="utf-8")
     return 0
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(f"  {line}", markup=False, highlight=False)
 
 
 def _print(console: Console, title: str, figures: Sequence[Figure]) -> None:
@@ -68,7 +98,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--updates", type=int, default=5_000, help="written updates; four times as many coalesced")
     parser.add_argument("--operations", type=int, default=60, help="operations of each kind to measure")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all samples in a file")
+    parser.add_argument(
+        "--base", metavar="COMMIT", help="measure this commit and the present tree in turn, and compare"
+    )
+    parser.add_argument("--pairs", type=_pairs, default=LEAST_PAIRS, help=f"how often; {LEAST_PAIRS} at least")
     return parser
+
+
+def _pairs(text: str) -> int:
+    if not text.isdecimal() or int(text) < LEAST_PAIRS:
+        msg = f"{LEAST_PAIRS} pairs at least, or the interval is too wide to tell anything"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
-"""Describe the two private Docker Engines: the 29 line with the containerd store, and 20.10 with overlay2."""
+"""Describe the two private Docker Engines: one with the containerd image store, and one with the graph driver overlay2.
+
+Without a word they are the newest and the oldest line that is supported, 29 and 20.10. IMAGEOPS_ENGINES names another
+pair, which takes the same two places: what uses the cluster finds each image store under the name that it always has.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devcluster import parts
+from devcluster.errors import DevClusterError
 from devcluster.probes import Probe
 from devcluster.services import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from devcluster.layout import Layout
     from devcluster.parts import Part
@@ -28,16 +34,21 @@ _CRI_PLUGINS = {
 class EngineKind:
     """Describe one engine: the programs it needs and what makes it differ from the other.
 
-    `storage` are the dockerd flags that choose where images are kept.
+    `name` is its place in the cluster, `label` what a test's id calls it, `release` a pattern of the version that
+    it says. `storage` are flags of dockerd, `features` are switched on in its configuration; they choose where images
+    are kept.
     """
 
     name: str
+    label: str
+    release: str
     dockerd: Part
     containerd: Part
     shim: Part
     runc: Part
     containerd_config: int
     storage: tuple[str, ...]
+    features: tuple[str, ...] = ()
 
     @property
     def programs(self) -> tuple[Part, ...]:
@@ -47,6 +58,8 @@ class EngineKind:
 
 DEFAULT = EngineKind(
     name="default",
+    label="default",
+    release=r"29\.|v2\.",  # a build of the module says the module's own version
     dockerd=parts.DOCKERD_29,
     containerd=parts.CONTAINERD_2,
     shim=parts.CONTAINERD_SHIM_2,
@@ -56,6 +69,8 @@ DEFAULT = EngineKind(
 )
 GRAPHDRIVER = EngineKind(
     name="graphdriver",
+    label="graphdriver",
+    release=r"20\.10\.",
     dockerd=parts.DOCKERD_20,
     containerd=parts.CONTAINERD_1,
     shim=parts.CONTAINERD_SHIM_1,
@@ -63,6 +78,29 @@ GRAPHDRIVER = EngineKind(
     containerd_config=2,
     storage=("--storage-driver=overlay2",),
 )
+CONTAINERD_28 = replace(
+    DEFAULT,
+    label="28.5-containerd",
+    release=r"28\.5\.",
+    dockerd=parts.DOCKERD_28,
+    features=("containerd-snapshotter",),  # what only a new 29 engine starts with
+)
+OVERLAY_28 = replace(CONTAINERD_28, name="graphdriver", label="28.5-overlay2", storage=GRAPHDRIVER.storage, features=())
+
+PAIRS = {"": (DEFAULT, GRAPHDRIVER), "28.5": (CONTAINERD_28, OVERLAY_28)}
+"""The engine with the containerd image store and the one with a graph driver, by what IMAGEOPS_ENGINES says."""
+
+
+def chosen(environ: Mapping[str, str]) -> tuple[EngineKind, EngineKind]:
+    """Read which two engines are wanted.
+
+    Raises `DevClusterError` for a name that no pair has.
+    """
+    name = environ.get("IMAGEOPS_ENGINES", "")
+    if name not in PAIRS:
+        msg = f"IMAGEOPS_ENGINES={name} names no engines; it may be {' or '.join(filter(None, PAIRS))}, or unset"
+        raise DevClusterError(msg)
+    return PAIRS[name]
 
 
 def docker_host(layout: Layout, kind: EngineKind) -> str:
@@ -87,7 +125,8 @@ def engine_services(layout: Layout, kind: EngineKind, program: Callable[[Part], 
     config = home / "containerd.toml"
     config.write_text(_containerd_config(kind, home, containerd_socket), encoding="utf-8")
     daemon_config = home / "daemon.json"  # without one of our own dockerd would read the system's
-    daemon_config.write_text("{}\n", encoding="utf-8")
+    features = dict.fromkeys(kind.features, True)
+    daemon_config.write_text(json.dumps({"features": features}) + "\n", encoding="utf-8")
     environ = {
         # The system's folders come last: dockerd calls mount helpers and the like.
         "PATH": os.pathsep.join([str(folder), "/usr/sbin", "/usr/bin", "/sbin", "/bin"]),

@@ -65,6 +65,7 @@ class Part:
 
 KUBERNETES_VERSION = "v1.34.4"
 MOBY_VERSION = "v2.0.0-beta.24"
+DOCKER_VERSION = "v28.5.2+incompatible"
 CONTAINERD_VERSION = "v2.4.2"
 RUNC_VERSION = "v1.5.2"
 REGISTRY_VERSION = "v3.1.2"
@@ -189,6 +190,19 @@ DOCKERD_29 = Part(
         package="github.com/moby/moby/v2/cmd/dockerd",
         minutes=2.5,
         stamps=(f"github.com/moby/moby/v2/dockerversion.Version={MOBY_VERSION}",),
+    ),
+)
+DOCKERD_28 = Part(
+    name="dockerd-28.5",
+    program="dockerd",
+    accepts=r"Docker version 28\.5\.",
+    go=GoBuild(
+        module="github.com/docker/docker",
+        version=DOCKER_VERSION,
+        package="github.com/docker/docker/cmd/dockerd",
+        minutes=3.5,
+        stamps=(f"github.com/docker/docker/dockerversion.Version={DOCKER_VERSION[1:].removesuffix('+incompatible')}",),
+        vendored=True,
     ),
 )
 CONTAINERD_2 = _containerd("containerd", 1.0, accepts=r"containerd/v2 v?2\.", version_flag="--version")

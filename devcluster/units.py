@@ -41,30 +41,30 @@ class Named:
     """Hold what the environment names to be used in place of parts of our own.
 
     `kubeconfig` leads to an API server, `docker_host` to an Engine. What points to this checkout's own cluster, as
-    after `source .dev/env`, does not count.
+    after `source .dev/env`, does not count. `pair` are the two Engines that are chosen.
     """
 
     kubeconfig: Path | None
     docker_host: str | None
+    pair: tuple[EngineKind, EngineKind] = (engines.DEFAULT, engines.GRAPHDRIVER)
 
     @classmethod
     def by(cls, environ: Mapping[str, str], layout: Layout) -> Named:
-        """Read KUBECONFIG (its first existing file) and DOCKER_HOST."""
+        """Read KUBECONFIG (its first existing file), DOCKER_HOST and IMAGEOPS_ENGINES."""
         files = [Path(name) for name in environ.get("KUBECONFIG", "").split(os.pathsep) if name]
         existing = next((path.resolve() for path in files if path.exists()), None)
         host = environ.get("DOCKER_HOST") or None
         return cls(
             kubeconfig=None if existing and existing.is_relative_to(layout.kube) else existing,
             docker_host=None if host and host.startswith(f"unix://{layout.run}/") else host,
+            pair=engines.chosen(environ),
         )
 
 
 def units(layout: Layout, named: Named, password: str) -> list[Unit]:
     """List the units this cluster is to have; `password` opens the registry that asks for one."""
-    listed = []
-    if named.docker_host is None:
-        listed.append(_engine(layout, engines.DEFAULT))
-    listed.append(_engine(layout, engines.GRAPHDRIVER))
+    own = named.pair if named.docker_host is None else named.pair[1:]
+    listed = [_engine(layout, kind) for kind in own]
     listed.append(
         Unit(
             group=REGISTRIES,

@@ -20,13 +20,16 @@ from devcluster.install import install
 from imageops.api.kinds import OPERATION_KINDS, SESSION
 from tests.support.admission import ApiServer
 from tests.support.clients import Client, Kstatus, MakeClient, program
+from tests.support.engines import KINDS
 from tests.support.objects import Objects
 from tests.support.operator_process import OperatorProcess
 from tests.support.states import Stage
 from tests.support.watched_engine import EngineUnderTest, WatchedEngine
 
 ROOT = Path(__file__).parents[2]
-ENGINES = ("default", "graphdriver")
+ENGINES = tuple(KINDS)
+LABELS = tuple(kind.label for kind in KINDS.values())
+"""What test ids call the Engines."""
 WATCHED = "watched-"
 """Begins the name under which the operator reaches an Engine through a gate."""
 
@@ -122,13 +125,13 @@ def _namespace(api: ApiServer) -> Iterator[Objects]:
     api.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=ENGINES, ids=LABELS)
 def engine(request: pytest.FixtureRequest, addresses: dict[str, str]) -> EngineUnderTest:
     """Return each of the two Engines in turn."""
     return EngineUnderTest(request.param, addresses[request.param], keeps_digests=request.param == "default")
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=ENGINES, ids=LABELS)
 def watched(
     request: pytest.FixtureRequest,
     addresses: dict[str, str],

@@ -14,7 +14,7 @@ from devcluster.gate import RegistryGate
 from devcluster.images import PushedImage
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG
 from imageops.core.progress import Stage
-from tests.integration.conftest import ENGINES, MakeGate, MakeImage, Measured, through
+from tests.integration.conftest import ENGINES, LABELS, MakeGate, MakeImage, Measured, through
 from tests.support.local_daemon import LocalDaemon
 from tests.support.objects import Body, Objects, condition, reason
 from tests.support.status_watch import Seen, StatusWatch
@@ -94,7 +94,7 @@ def large_pulls(
     return pulled_on_both(shared_objects, make_image, addresses, [LARGE // 4] * 4, LARGE_RATE)
 
 
-both_engines = pytest.mark.parametrize("engine_name", ENGINES)
+both_engines = pytest.mark.parametrize("engine_name", ENGINES, ids=LABELS)
 
 
 def assert_monotone(progress: list[Body]) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from devcluster import finding, processes
 from devcluster.ending import end_services, remove_tree
-from devcluster.engines import DEFAULT, GRAPHDRIVER, EngineKind, engine_services
+from devcluster.engines import EngineKind, chosen, engine_services
 from devcluster.layout import Layout
 
 if TYPE_CHECKING:
     from devcluster.services import Service
 
-KINDS = {kind.name: kind for kind in (DEFAULT, GRAPHDRIVER)}
+KINDS = {kind.name: kind for kind in chosen(os.environ)}
 
 
 class PrivateEngine:

@@ -28,6 +28,8 @@ _DIGEST = re.compile(_DIGEST_PATTERN)
 _PULL_DIGEST = re.compile(rf"Digest: ({_DIGEST_PATTERN})")
 _UP_TO_DATE = "Status: Image is up to date for "
 _DOWNLOADED = "Status: Downloaded newer image for "
+_WARNING = "WARNING: "
+"""Begins what Engine 28.5 says after the end, with a graph driver, of an image that has another platform than asked."""
 
 ReceiptT_co = TypeVar("ReceiptT_co", covariant=True)
 
@@ -54,7 +56,7 @@ class PullOutcome:
 
     def take(self, record: StreamRecord) -> None:
         """Remember the digest and the last words that are about the image, not about a layer of it."""
-        if record.id is not None or record.status is None:
+        if record.id is not None or record.status is None or record.status.startswith(_WARNING):
             return
         self._last = record.status
         if match := _PULL_DIGEST.fullmatch(record.status):

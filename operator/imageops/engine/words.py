@@ -336,6 +336,13 @@ RULES = (
         r"content at (?:URL|STORAGE) not found",
     ),
     _rule(
+        Reason.IMAGE_CHANGED,
+        _PUSH,
+        # The registry took the manifest and did not name it. Docker 28 sees that itself; Engine 29 believes that all is
+        # well, and the look afterwards tells.
+        r"invalid content digest in response",
+    ),
+    _rule(
         # The status is known and no fault of the registry's own: it may mean the credential.
         Reason.REGISTRY_ERROR,
         REMOTE,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from devcluster import engines, parts
+from devcluster.errors import DevClusterError
 from devcluster.layout import CHECKOUT, Layout, cache_folder
 from devcluster.units import Named, units
 
@@ -45,6 +48,38 @@ def test_the_clusters_own_exports_do_not_count_as_named(layout: Layout) -> None:
     own.touch()
     environ = {"KUBECONFIG": str(own), "DOCKER_HOST": f"unix://{layout.run}/default.sock"}
     assert Named.by(environ, layout) == Named(kubeconfig=None, docker_host=None)
+
+
+def test_another_pair_of_engines_takes_the_same_places(layout: Layout) -> None:
+    """What uses the cluster finds each image store under the name that it always has."""
+    usual, other = (Named.by(environ, layout).pair for environ in ({}, {"IMAGEOPS_ENGINES": "28.5"}))
+    assert [kind.name for kind in other] == [kind.name for kind in usual] == ["default", "graphdriver"]
+    assert {kind.dockerd for kind in other} == {parts.DOCKERD_28}
+    assert len({kind.label for kind in (*usual, *other)}) == 4
+    described = {
+        unit.names[-1]: unit.programs[0] for unit in units(layout, Named.by({"IMAGEOPS_ENGINES": "28.5"}, layout), "")
+    }
+    assert described["engine-default"] == described["engine-graphdriver"] == parts.DOCKERD_28
+
+
+def test_an_unknown_pair_of_engines_is_refused(layout: Layout) -> None:
+    """A typing error would otherwise test the usual Engines under another's name."""
+    with pytest.raises(DevClusterError, match=r"IMAGEOPS_ENGINES=28 names no engines; it may be 28\.5, or unset"):
+        Named.by({"IMAGEOPS_ENGINES": "28"}, layout)
+
+
+def test_the_image_store_of_an_engine_is_asked_for_in_its_configuration(tmp_path: Path) -> None:
+    """Docker 28 begins with a graph driver unless its configuration says otherwise, and a flag decides which one."""
+    layout = Layout(checkout=tmp_path, run=tmp_path)
+    written = {}
+    for kind in engines.PAIRS["28.5"]:
+        *_, dockerd = engines.engine_services(layout, kind, lambda part: tmp_path / part.program)
+        config = json.loads((tmp_path / kind.name / "daemon.json").read_text())
+        written[kind.label] = (config, "--storage-driver=overlay2" in dockerd.argv)
+    assert written == {
+        "28.5-containerd": ({"features": {"containerd-snapshotter": True}}, False),
+        "28.5-overlay2": ({"features": {}}, True),
+    }
 
 
 def test_two_checkouts_have_folders_of_their_own_with_short_names(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ DIGEST = "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32
 PULLED = {"status": f"Digest: {DIGEST}"}
 NEW = {"status": "Status: Downloaded newer image for registry.test/app:1"}
+WARNING = {"status": "WARNING: image with reference registry.test/app:1 was found but its platform does not match"}
 SAME = {"status": "Status: Image is up to date for registry.test/app:1"}
 FULL = {"id": "6effb16b771c", "status": "Downloading", "progressDetail": {"current": 9, "total": 9}}
 DONE = {"status": f"v1: digest: {DIGEST} size: 419"}
@@ -42,6 +43,14 @@ def test_a_pull_is_done_by_digest_and_status() -> None:
     """Both last lines make a receipt, which tells whether a reference was changed."""
     assert pull(FULL, PULLED, NEW) == PullReceipt(DIGEST, up_to_date=False)
     assert pull(PULLED, SAME) == PullReceipt(DIGEST, up_to_date=True)
+
+
+@pytest.mark.feature("pull.positive-end")
+def test_a_warning_after_the_end_takes_nothing_back() -> None:
+    """Engine 28.5 warns of another platform than asked, which the look at the image finds; it is no end by itself."""
+    assert pull(PULLED, NEW, WARNING) == PullReceipt(DIGEST, up_to_date=False)
+    assert pull(FULL, PULLED, WARNING) is None
+    assert pull(FULL, WARNING) is None
 
 
 @pytest.mark.feature("pull.positive-end")
