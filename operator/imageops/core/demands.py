@@ -34,9 +34,14 @@ def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
     )
 
 
-def assumed(members: Iterable[Member]) -> frozenset[str]:
-    """Return the references that the finished operations of a dry run would have made."""
-    return frozenset(one.status.reference for one in members if one.finished and one.status.reference is not None)
+def assumed(members: Iterable[Member]) -> dict[str, str | None]:
+    """Return the references that the finished operations of a dry run would have made, with the digest where known."""
+    done = (one.status for one in members if one.finished)
+    return {
+        status.reference: status.image.digest if status.image is not None else None
+        for status in done
+        if status.reference is not None
+    }
 
 
 def _ended_in_run(session: Session, spec: SessionSpec) -> list[Member]:

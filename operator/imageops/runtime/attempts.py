@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from imageops.access.resolution import CredentialSource, resolve
@@ -66,14 +67,14 @@ def arguments_of(
     spec: OperationSpec,
     *,
     trigger: str = Trigger.SPEC,
-    assumed: frozenset[str] = frozenset(),
+    assumed: Mapping[str, str | None] = MappingProxyType({}),
 ) -> PullArguments | PushArguments | TagArguments:
     """Return what the tool of an operation is asked for.
 
     Args:
         spec: The spec, which has passed both gates.
         trigger: What started the run.
-        assumed: In a dry run, references that earlier steps of the Session would have made.
+        assumed: In a dry run, references that earlier steps of the Session would have made, with digests where known.
 
     """
     match spec:

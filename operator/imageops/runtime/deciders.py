@@ -177,10 +177,10 @@ class OperationDecider:
         present = self.daemons.arrived(entry.spec.daemon_name, entry.key.uid, asked=entry.asked)
         return present if parent is None or parent.missing else present | {Reason.SESSION_NOT_FOUND}
 
-    def _assumed(self, entry: Entry) -> frozenset[str]:
+    def _assumed(self, entry: Entry) -> dict[str, str | None]:
         session = self.store.session_of(entry)
         if session is None or not entry.spec.dry_run:
-            return frozenset()
+            return {}
         return assumed(member_of(one, session) for one in self.store.members(session))
 
 

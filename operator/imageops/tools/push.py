@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imageops.api.errors import OperationError
 from imageops.api.fields import PLATFORM_ALL
@@ -42,8 +42,8 @@ class PushArguments:
     required_digest: str | None = None
     """What the registry's tag must be now."""
     dry_run: bool = False
-    assumed: frozenset[str] = frozenset()
-    """In a dry run: references that earlier steps would have made."""
+    assumed: Mapping[str, str | None] = field(default_factory=dict)
+    """In a dry run: references that earlier steps would have made, each with its digest where that is known."""
 
     @property
     def one_platform(self) -> str | None:
@@ -72,7 +72,7 @@ class PushTool:
         self.daemon.transfers.refuse_the_waiting(self.requester)
         image = await self.daemon.engine.inspect(str(reference))
         if image is None and str(reference) in arguments.assumed:
-            return passed(f"{reference} would be pushed.", unchecked="the image, which an earlier step would have made")
+            return await self._tried_assumed(arguments, info, context)
         if image is None:
             raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)
         own = await self._own_digests(arguments, info, image)
@@ -108,6 +108,32 @@ class PushTool:
         await self._show(context, arguments, image, digest, unconfirmed=not shown or None)
         served = "the registry serves it" if shown else _NOT_SHOWN
         return ImageResult(reason=Reason.PUSHED, message=f"{reference} was pushed, and {served}.")
+
+    async def _tried_assumed(self, arguments: PushArguments, info: DaemonInfo, context: ToolContext) -> ImageResult:
+        """Ask the registry about an image that an earlier step would have made: credential, tag, preconditions.
+
+        Its digest is known only where the whole of what the source has would be pushed as it is.
+        """
+        reference, digest = arguments.reference, arguments.assumed[str(arguments.reference)]
+        whole = info.image_store is ImageStore.CONTAINERD and arguments.platform == PLATFORM_ALL
+        known = frozenset({digest}) if whole and digest is not None else frozenset()
+        chosen = await known_credential(self.credentials, reference, context)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
+        with self.daemon.budgets.visit(reference.host, chosen.auth, self.requester) as visit:
+            async with access.judged():
+                remote_digest, hidden = await _now(arguments, access)
+                visit.served()
+        push_verdict(
+            if_exists=arguments.if_exists if known else IfExists.REPLACE,
+            required_digest=arguments.required_digest,
+            remote_digest=remote_digest,
+            hidden=hidden,
+            own_digests=known,
+        )
+        unchecked = "the right to push, and the image, which an earlier step would have made"
+        if remote_digest is not None and not known:
+            unchecked = f"whether the tag that is there has the same content, {unchecked}"
+        return passed(f"{reference} would be pushed or is there already.", unchecked=unchecked)
 
     async def _push(
         self,

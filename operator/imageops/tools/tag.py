@@ -1,13 +1,13 @@
 """Tag an image: give an image of a daemon a further name on that daemon."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imageops.api.errors import OperationError
 from imageops.api.operations import IfExists, TagPreconditions
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
-from imageops.api.status import PreviousImage
+from imageops.api.status import ImageStatus, PreviousImage
 from imageops.core.existing import tag_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import LocalImage
@@ -27,8 +27,8 @@ class TagArguments:
     if_exists: IfExists = IfExists.FAIL
     preconditions: TagPreconditions | None = None
     dry_run: bool = False
-    assumed: frozenset[str] = frozenset()
-    """In a dry run: references that earlier steps would have made."""
+    assumed: Mapping[str, str | None] = field(default_factory=dict)
+    """In a dry run: references that earlier steps would have made, each with its digest where that is known."""
 
     def shown(self) -> Mapping[str, str]:
         """Return the arguments for the record."""
@@ -49,6 +49,7 @@ class TagTool:
         async with self.daemon.targets.holding(target):
             source = await engine.inspect(arguments.source)
             if source is None and arguments.source in arguments.assumed:
+                context.learn(image=ImageStatus(digest=arguments.assumed[arguments.source], present=False))
                 return passed(f"{target} would be set.", unchecked="the source, which an earlier step would have made")
             if source is None:
                 raise OperationError(Reason.IMAGE_NOT_ON_DAEMON)

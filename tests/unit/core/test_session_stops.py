@@ -12,7 +12,16 @@ from imageops.core.demands import assumed
 from imageops.core.effects import WakeMembers, Write
 from imageops.core.operation import Parent
 from imageops.core.session import decide_session
-from tests.support.builders import at, child_status, finished_session, promote_step, pull_step, session, session_spec
+from tests.support.builders import (
+    DIGEST,
+    at,
+    child_status,
+    finished_session,
+    promote_step,
+    pull_step,
+    session,
+    session_spec,
+)
 from tests.support.session_life import SessionLife, names
 
 S, F, C, K = Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.SKIPPED
@@ -347,9 +356,9 @@ def test_members_are_told_of_the_end() -> None:
 
 
 def test_a_dry_run_assumes_what_finished_operations_would_have_made() -> None:
-    """By their references."""
+    """By their references, with the digest where it is known."""
     mine = life(pull_step("a"), pull_step("b"))
     mine.set("a", S, reference="registry.example/a:1")
     mine.look(mine.now + timedelta(seconds=1))
     mine.set("b", Phase.RUNNING, reference="registry.example/b:1")
-    assert assumed(mine.members.values()) == {"registry.example/a:1"}
+    assert assumed(mine.members.values()) == {"registry.example/a:1": DIGEST}

@@ -63,9 +63,9 @@ def test_drift_asks_the_registry_and_a_dry_run_assumes() -> None:
     drifted = arguments_of(pull_spec(), trigger="Interval")
     assert isinstance(drifted, PullArguments)
     assert drifted.policy is ImagePullPolicy.ALWAYS
-    pushed = arguments_of(push_spec(dryRun=True), assumed=frozenset({"x"}))
+    pushed = arguments_of(push_spec(dryRun=True), assumed={"x": None})
     assert isinstance(pushed, PushArguments)
-    assert pushed.assumed == {"x"}
+    assert pushed.assumed == {"x": None}
     with pytest.raises(TypeError):
         arguments_of(OperationSpec(timeout_seconds=1))
 

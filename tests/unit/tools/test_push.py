@@ -220,7 +220,7 @@ async def test_a_dry_run_sends_nothing(
 ) -> None:
     """It assumes what an earlier step would have made, and says so."""
     engine = RecordingEngine(images={NAME: local(REF)} if present else {})
-    outcome, _, recorder = await push(engine, dry_run=True, assumed=frozenset(assumed))
+    outcome, _, recorder = await push(engine, dry_run=True, assumed=dict.fromkeys(assumed))
     assert (outcome.reason, engine.seen("push"), recorder.transfers) == (reason, [], 0)
     assert unchecked in outcome.message
 
@@ -306,3 +306,31 @@ async def test_the_refusal_of_a_mount_names_the_right_that_lacks(*, elsewhere: b
     outcome, *_ = await push(engine)
     assert outcome.reason is Reason.AUTH_FAILED
     assert ("right to read that repository" in (outcome.hint or "")) == elsewhere
+
+
+@pytest.mark.feature("dryrun.faithful")
+@pytest.mark.parametrize(
+    ("served", "platform", "more", "reason"),
+    [
+        (None, "All", {}, Reason.DRY_RUN_PASSED),
+        (DIGEST, "All", {}, Reason.DRY_RUN_PASSED),
+        (OTHER_DIGEST, "All", {}, Reason.TAG_CONFLICT),
+        (OTHER_DIGEST, "All", {"if_exists": IfExists.REPLACE}, Reason.DRY_RUN_PASSED),
+        (OTHER_DIGEST, "linux/arm64", {}, Reason.DRY_RUN_PASSED),
+        (OTHER_DIGEST, None, {"required_digest": DIGEST}, Reason.PRECONDITION_FAILED),
+    ],
+)
+async def test_a_dry_run_asks_about_an_image_that_is_yet_to_be_made(
+    served: str | None, platform: str | None, more: dict[str, Any], reason: Reason
+) -> None:
+    """The target's registry knows the tag; whether its content is the same can be told only of a whole index."""
+    engine = RecordingEngine(registry={NAME: remote(served)} if served is not None else {})
+    outcome, _, _ = await push(engine, dry_run=True, assumed={NAME: DIGEST}, platform=platform, **more)
+    assert (outcome.reason, engine.seen("push"), len(engine.seen("distribution"))) == (reason, [], 1)
+
+
+@pytest.mark.feature("dryrun.faithful")
+async def test_a_dry_run_is_told_of_a_refused_credential_before_there_is_an_image() -> None:
+    """A promotion that would fail at its end says so at its beginning."""
+    engine = RecordingEngine(failures={"distribution": OperationError(Reason.AUTH_FAILED)})
+    assert (await push(engine, dry_run=True, assumed={NAME: None}))[0].reason is Reason.AUTH_FAILED
