@@ -178,7 +178,8 @@ class ImagePullSpec(OperationSpec, PullFields):
 
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     """Retain leaves the image on the daemon when the object is deleted; Delete removes the tag unless another object
-    or namespace holds it, for which the object carries a finalizer. Default: Retain."""
+    or namespace holds it. An operator for the whole cluster holds the object back by a finalizer until then; one for
+    chosen namespaces sets none, and removes the tag if it is there to hear of the deletion. Default: Retain."""
 
 
 class PushPreconditions(SpecModel):

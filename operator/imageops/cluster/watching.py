@@ -173,7 +173,8 @@ class WatchKeeper:
         self._listener.failed(asked.kind)
         first = asked not in self._pauses
         pause = max(next(self._pauses.setdefault(asked, iter(Pauses()))), wait)
-        level = logging.WARNING if first else logging.DEBUG
+        told = problem == f"HTTP {HTTPStatus.FORBIDDEN.value}"  # by the listener, once for all kinds of a namespace
+        level = logging.WARNING if first and not told else logging.DEBUG
         logger.log(level, "%s was answered by %s; it is made anew until it goes well", asked, problem)
         await asyncio.sleep(pause)
 

@@ -75,6 +75,7 @@ def decide(
             turn.advance(attempt, parent or Parent(), accepting=accepting)
         if finished(turn.status):
             turn.rest(attempt, parent or Parent(), accepting=accepting)
+        afterlife.release(turn)
     return turn.result(turn.write(attempt))
 
 

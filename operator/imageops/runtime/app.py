@@ -208,7 +208,7 @@ async def _operate(
         written=lambda key, status, stored: controller.written(key, status, stored),  # noqa: PLW0108
         counted=watcher.wrote,
     )
-    operations = OperationDecider(api, store, daemons, observe, watcher, _clock)
+    operations = OperationDecider(api, store, daemons, observe, watcher, _clock, finalizes=not settings.namespaces)
     sessions = SessionDecider(api, store, daemons, observe, OPERATION_KINDS)
     deciders: dict[Kind, Decider] = dict.fromkeys(OPERATION_KINDS, operations)
     controller = Controller(
@@ -220,6 +220,7 @@ async def _operate(
         start=operations.start,
         watcher=watcher,
         left=daemons.forget,
+        gone=operations.leave,
         clock=_clock,
     )
     health.daemons = daemons

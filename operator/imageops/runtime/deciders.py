@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from imageops.access.resolution import CredentialSource
+from imageops.api.errors import OperationError
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
@@ -16,6 +17,7 @@ from imageops.api.status import OperationStatus, Trigger
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
+from imageops.core import afterlife
 from imageops.core.attempts import Operation
 from imageops.core.demands import assumed, demands
 from imageops.core.effects import Decision, Purpose, StartAttempt
@@ -62,6 +64,8 @@ class OperationDecider:
     observe: Observe
     counter: AttemptCounter
     clock: Callable[[], datetime]
+    finalizes: bool = True
+    """Whether objects are held back until their image is removed."""
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[OperationStatus]:
         """Return the decision about an operation."""
@@ -70,9 +74,20 @@ class OperationDecider:
         error = reading.error
         if error is None and isinstance(spec, OperationSpec):
             error = refusal(spec, daemons=self.daemons.engines)
+        operation = self._operation(entry, error, parent)
+        attempt = entry.attempt.view(now) if entry.attempt is not None else None
+        if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
+            self.daemons.suspect(spec.daemon_name)
+        decision = decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
+        if not any(isinstance(effect, StartAttempt) for effect in decision.effects) and entry.attempt is None:
+            self.daemons.unused(entry.key.uid)
+        return decision
+
+    def _operation(self, entry: Entry, error: OperationError | None, parent: Parent | None) -> Operation:
+        reading, spec = entry.reading, entry.spec
         configured = error is None and isinstance(spec, OperationSpec)
-        leaves = parent is not None and parent.remove_image
-        operation = Operation(
+        leaves = reading.deleting or (parent is not None and parent.remove_image)
+        return Operation(
             uid=entry.key.uid,
             generation=reading.generation,
             spec_hash=reading.spec_hash,
@@ -88,18 +103,21 @@ class OperationDecider:
             arrived=self._arrived(entry, parent) if configured else frozenset(),
             daemon_away=configured and self.daemons.is_away(spec.daemon_name),
             finalizer=reading.finalizer,
+            finalizes=self.finalizes,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
             confirmed=entry.confirmed,
-            held_by_others=_is_held_by_others(entry, self.store, self.daemons) if reading.deleting or leaves else False,
+            held_by_others=_is_held_by_others(entry, self.store, self.daemons) if leaves else False,
         )
-        attempt = entry.attempt.view(now) if entry.attempt is not None else None
-        if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
-            self.daemons.suspect(spec.daemon_name)
-        decision = decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
-        if not any(isinstance(effect, StartAttempt) for effect in decision.effects) and entry.attempt is None:
-            self.daemons.unused(entry.key.uid)
-        return decision
+
+    def leave(self, entry: Entry) -> None:
+        """Remove the image of an object that is gone, if it is to go with it: best effort, without a finalizer."""
+        if self.finalizes or entry.attempt is not None or not isinstance(entry.spec, OperationSpec):
+            return
+        error = entry.reading.error or refusal(entry.spec, daemons=self.daemons.engines)
+        farewell = afterlife.farewell(self._operation(entry, error, Parent(remove_image=True)))
+        if farewell is not None and error is None:
+            self.start(entry, farewell, now=self.clock(), changed=lambda: None)
 
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
         """Begin an attempt."""
