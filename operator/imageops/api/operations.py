@@ -5,7 +5,7 @@ in progress or a failed one only. All other fields run nothing by themselves.
 """
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -79,7 +79,11 @@ class SessionReference(SpecModel):
     """Name of the Session, in the namespace of the operation."""
 
 
-Platforms = Annotated[tuple[Platform, ...], Field(min_length=1, max_length=1, json_schema_extra=SET), OmitEmpty]
+_PLATFORMS: dict[str, Any] = SET | {
+    "maxItems": 16,  # the rule says more than a refused number of items
+    "x-kubernetes-validations": [rules.ONE_PLATFORM.as_wire()],
+}
+Platforms = Annotated[tuple[Platform, ...], Field(min_length=1, max_length=1, json_schema_extra=_PLATFORMS), OmitEmpty]
 
 
 class Credentials(SpecModel):
