@@ -119,8 +119,8 @@ class RunSpec(Credentials):
     BackoffLimitExceeded. Waiting and interrupted attempts do not count. Default: 5."""
 
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """Seconds after its end when the object is deleted, 0 to 31536000. Ignored on objects that Argo CD, Flux or Helm
-    manage. Absent: the object is kept."""
+    """Seconds after its end when the object is deleted, 0 to 31536000. Ignored on objects that Argo CD, Flux, Helm
+    or another GitOps tool manages. Absent: the object is kept."""
 
     suspend: bool = False
     """Do nothing while true; a running attempt is stopped. Setting it back starts one new attempt. Default: false."""

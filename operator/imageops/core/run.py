@@ -54,7 +54,7 @@ def _place(status: RunStatus) -> tuple[int, bool, int, int]:
 
 
 def wanted(token: str | None, handled: str | None, pending: str | None) -> str | None:
-    """Return the token that asks for something: the one that stands there now, else one that was seen and taken away."""
+    """Return the token that asks for something: the one that stands there, else one that was seen and taken away."""
     return token if token and token != handled else pending
 
 

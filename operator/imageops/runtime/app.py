@@ -208,8 +208,11 @@ async def _operate(
         written=lambda key, status, stored: controller.written(key, status, stored),  # noqa: PLW0108
         counted=watcher.wrote,
     )
-    operations = OperationDecider(api, store, daemons, observe, watcher, _clock, finalizes=not settings.namespaces)
-    sessions = SessionDecider(api, store, daemons, observe, OPERATION_KINDS)
+    marks = settings.gitops_marks
+    operations = OperationDecider(
+        api, store, daemons, observe, watcher, _clock, finalizes=not settings.namespaces, marks=marks
+    )
+    sessions = SessionDecider(api, store, daemons, observe, OPERATION_KINDS, marks)
     deciders: dict[Kind, Decider] = dict.fromkeys(OPERATION_KINDS, operations)
     controller = Controller(
         api=api,

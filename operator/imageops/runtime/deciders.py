@@ -66,6 +66,8 @@ class OperationDecider:
     clock: Callable[[], datetime]
     finalizes: bool = True
     """Whether objects are held back until their image is removed."""
+    marks: frozenset[str] = frozenset()
+    """Further labels and annotations of tools that make an object again when it is gone."""
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[OperationStatus]:
         """Return the decision about an operation."""
@@ -94,7 +96,7 @@ class OperationDecider:
             refusal=error,
             requested_at=reading.requested_at,
             deleting=reading.deleting,
-            managed=reading.managed,
+            managed=reading.managed or reading.carries(self.marks),
             status=entry.status,
             written=entry.written,
             kind=entry.key.kind.kind,
@@ -204,6 +206,8 @@ class SessionDecider:
     daemons: Daemons
     observe: Observe
     kinds: tuple[Kind, ...]
+    marks: frozenset[str] = frozenset()
+    """As OperationDecider has them."""
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[SessionStatus]:  # noqa: ARG002 - a Session starts no daemon call
         """Return the decision about a Session."""
@@ -214,7 +218,13 @@ class SessionDecider:
             error = refusal(spec, daemons=self.daemons.engines)
         store = self.daemons.image_store(spec.daemon_name) if error is None and spec is not None else None
         members = [self._member(one, entry) for one in self.store.members(entry) if not one.reading.deleting]
-        session = replace(session_of(entry, ()), members=members, refusal=error, image_store=store)
+        session = replace(
+            session_of(entry, ()),
+            members=members,
+            refusal=error,
+            image_store=store,
+            managed=reading.managed or reading.carries(self.marks),
+        )
         return decide_session(session, now=now)
 
     def _member(self, one: Entry, session: Entry) -> Member:
