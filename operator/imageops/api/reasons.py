@@ -392,7 +392,7 @@ class Reason(StrEnum):
     )
     FAILED_DELETE = (
         "FailedDelete", ReasonClass.EVENT,
-        "The API server does not let the operator delete an operation of a former run.",
+        "The API server does not let the operator delete an object whose time is over or a former run's operation.",
         "Give the operator's ServiceAccount the right, or correct the policy; it is tried again by itself.",
     )
     # fmt: on

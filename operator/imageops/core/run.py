@@ -9,6 +9,7 @@ from imageops.api.reasons import Reason
 from imageops.api.status import Phase, RunStatus, Trigger
 from imageops.core import conditions
 from imageops.core.conditions import State
+from imageops.core.creation import Refused
 from imageops.core.effects import Effect, RecordEvent
 from imageops.core.spechash import SpecHash
 
@@ -28,6 +29,8 @@ class Subject(Generic[StatusT]):
     deleting: bool = False
     managed: bool = False
     """Whether a GitOps tool keeps the object as its manifest says: it would make a deleted one again."""
+    undeletable: Refused | None = None
+    """What the API server said to the deletion of the object itself, whose time was over."""
     status: StatusT
     written: StatusT | None = None
     """The status the API server holds, as far as this process knows."""

@@ -32,7 +32,7 @@ from imageops.core.effects import (
     WakeMembers,
     Write,
 )
-from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child
+from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child, delete_self
 from imageops.runtime.finalizer import set_finalizer
 from imageops.runtime.objects import Entry, ObjectStore, Reading, absorb, is_newer, met
 
@@ -390,8 +390,8 @@ class Controller:
                 if stored is not None:
                     self._absorb(entry, stored)
             case DeleteSelf() if not entry.dirty:
-                # Of this version only: a change on its way, whose event is to come, may ask for another run.
-                await self._api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
+                if not await delete_self(self._api, entry, now=self._clock()):
+                    self.wake(entry)
             case CreateChild():
                 await self._create_child(entry, effect)
             case DeleteChild():

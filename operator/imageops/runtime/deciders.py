@@ -29,7 +29,7 @@ from imageops.core.refusal import refusal
 from imageops.core.session import Session, decide_session
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
-from imageops.runtime.objects import Entry, ObjectStore
+from imageops.runtime.objects import ITSELF, Entry, ObjectStore
 from imageops.tools.check import CheckTool
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
@@ -104,6 +104,7 @@ class OperationDecider:
             references=reading.references,
             arrived=self._arrived(entry, parent) if configured else frozenset(),
             daemon_away=configured and self.daemons.is_away(spec.daemon_name),
+            undeletable=entry.refused.get(ITSELF),
             finalizer=reading.finalizer,
             finalizes=self.finalizes,
             deleted_at=reading.deleted_at,
@@ -268,7 +269,8 @@ def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
         members=[member_of(one, entry) for one in members],
         retry_failed_at=reading.retry_failed_at,
         foreign=frozenset(entry.foreign),
-        refused=dict(entry.refused),
+        undeletable=entry.refused.get(ITSELF),
+        refused={name: said for name, said in entry.refused.items() if name != ITSELF},
     )
 
 

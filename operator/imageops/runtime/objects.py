@@ -27,6 +27,8 @@ from imageops.runtime.attempts import RunningAttempt, arguments_of
 
 FINALIZER = f"{GROUP}/image"
 """The operator's own finalizer: an image is to be removed before its object goes."""
+ITSELF = ""
+"""Under this name an entry keeps what the API server said to the deletion of its own object: no child has it."""
 TOOL_NAMES = {IMAGE_PULL: "pull", IMAGE_PUSH: "push", IMAGE_TAG: "tag"}
 
 
@@ -107,7 +109,7 @@ class Entry:
     foreign: set[str] = field(default_factory=set)
     """Names its children cannot have: objects of other owners hold them."""
     refused: dict[str, Refused] = field(default_factory=dict)
-    """What the API server said to the creation, or to the deletion, of its children, by their names."""
+    """What the API server said to the creation, or to the deletion, of its children, by their names, and of itself."""
 
     @property
     def spec(self) -> Any:

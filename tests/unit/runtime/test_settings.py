@@ -46,6 +46,7 @@ def test_everything_can_be_set() -> None:
         default_daemon="a",
         daemon_certificates=Path("/certificates"),
         namespaces=("team-a", "team-b"),
+        gitops_marks=frozenset({"tool.example/owner", "owner"}),
         kubeconfig="/kube",
         health_host="127.0.0.1",
         health_port=0,
