@@ -198,6 +198,7 @@ class OfflineOperator:
             events=EventRecorder(api),
             deciders={IMAGE_PULL: (decider := OperationDecider(api, store, daemons, observe, watcher, clock))},
             start=decider.start,
+            gone=decider.leave,
             watcher=watcher,
             left=daemons.forget,
             clock=clock,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ Path_ = tuple[str, ...]
 """Names of properties from the spec down; `[]` stands for the entries of a list."""
 
 _CRDS = Path(__file__).parents[2] / "crds"
+_MATCHES = "self.matches("
+"""Begins the rule that holds the form of a text."""
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
@@ -53,8 +56,19 @@ def properties(kind: Kind) -> list[Path_]:
 def rules(kind: Kind) -> set[str]:
     """Return the messages of all CEL rules of a spec."""
     return {
-        rule["message"] for _, node in nodes(schema(kind, "spec")) for rule in node.get("x-kubernetes-validations", ())
+        rule["message"]
+        for path, node in nodes(schema(kind, "spec"))
+        for rule in node.get("x-kubernetes-validations", ())
+        if form(node) is None
     }
+
+
+def form(node: Schema) -> str | None:
+    """Return the regular expression that a text has to match, which stands in a rule or in `pattern`."""
+    for rule in node.get("x-kubernetes-validations", ()):
+        if rule["rule"].startswith(_MATCHES):
+            return str(json.loads(rule["rule"].removeprefix(_MATCHES).removesuffix(")")))
+    return node.get("pattern")
 
 
 def problems(node: Schema, value: Any, path: str = "") -> Iterator[str]:
@@ -101,5 +115,6 @@ def _of_text(node: Schema, value: str, path: str) -> Iterator[str]:
     if not node.get("minLength", 0) <= len(value) <= node.get("maxLength", len(value)):
         yield f"{path}: is too short or too long"
     # RE2's $ is the end of the text, Python's may be before a last line end.
-    if "pattern" in node and not re.search(node["pattern"].replace("$", r"\Z"), value):
+    pattern = form(node)
+    if pattern is not None and not re.search(pattern.replace("$", r"\Z"), value):
         yield f"{path}: has another form"

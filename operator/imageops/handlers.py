@@ -16,7 +16,8 @@ import kopf
 from imageops.api.kinds import GROUP, VERSION, Kind
 from imageops.cluster.login import Login, service_address
 from imageops.cluster.pauses import Pauses
-from imageops.runtime.app import WATCHED, Answered, Drain, Observer
+from imageops.cluster.watching import Listener, WatchKeeper
+from imageops.runtime.app import WATCHED, Drain, Observer
 from imageops.telemetry import watches
 
 
@@ -59,17 +60,17 @@ class NullProgress(kopf.ProgressStorage):
 async def watch(
     *,
     observer: Observer,
-    answered: Answered,
+    listener: Listener,
     drain: Drain,
     kubeconfig: str | None,
     namespaces: Sequence[str],
     ready: asyncio.Event,
 ) -> None:
-    """Watch all kinds until a signal ends the process or a watch breaks for good.
+    """Watch all kinds until a signal ends the process.
 
     Args:
         observer: Asked about every event; takes those that are news.
-        answered: Told of every answer of the API server.
+        listener: Told of every answer to a list or watch.
         drain: Ends all work, before the watch is gone.
         kubeconfig: Whether a kubeconfig file is used to log in, or the pod's ServiceAccount.
         namespaces: Where to watch, and where rights are needed; none = in the whole cluster.
@@ -83,7 +84,7 @@ async def watch(
 
     kopf.on.cleanup(registry=handlers)(ended)
     find = kopf.login_with_kubeconfig if kubeconfig is not None else login_in_pod
-    kopf.on.login(registry=handlers)(Login(find, partial(session, answered)).log_in)
+    kopf.on.login(registry=handlers)(Login(find, partial(session, listener)).log_in)
     await kopf.operator(
         registry=handlers,
         settings=settings(),
@@ -103,14 +104,14 @@ def login_in_pod(**given: Any) -> kopf.ConnectionInfo | None:
     return replace(info, server=address) if info is not None and address is not None else info
 
 
-def session(answered: Answered, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
-    """Return a session like kopf's own, that tells of every answer."""
+def session(listener: Listener, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """Return a session like kopf's own, whose lists and watches survive whatever the API server answers."""
     client = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),
         proxy=info.proxy_url,
         trust_env=info.trust_env,
-        trace_configs=[watches.trace(answered)],
+        middlewares=[WatchKeeper(listener)],
     )
     return kopf.AiohttpSession(server=info.server, aiohttp_session=client)
 

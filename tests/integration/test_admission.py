@@ -9,7 +9,9 @@ import yaml
 
 from imageops.api.base import StatusModel, to_wire
 from imageops.api.kinds import ALL_KINDS, GROUP, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION, Kind
+from imageops.api.mistakes import Form
 from imageops.api.reasons import Reason
+from imageops.api.references import REFERENCE_FORM, SOURCE_FORM, TAGGED_FORM
 from imageops.api.status import ErrorStatus, OperationStatus
 from tests.support.admission import Answer, ApiServer, Case, cases
 from tests.support.full_status import FULL_OPERATION_STATUS, FULL_SESSION_STATUS
@@ -143,6 +145,30 @@ def test_valid_manifest_is_taken(server: ApiServer, namespace: str, case: Case) 
     answer = server.request("POST", case.path(namespace=namespace), manifest, dryRun="All")
     assert answer.status == 201, answer.message
     assert answer.warnings == ()
+
+
+@pytest.mark.feature("admission.sentences")
+def test_a_refused_text_is_told_in_one_sentence(server: ApiServer, namespace: str) -> None:
+    """The API server says of a text what the operator says, and shows no regular expression."""
+    told: set[str] = set()
+    for case in INVALID:
+        if case.file != "references.yaml" or not isinstance(case.spec, dict):
+            continue
+        for field, form in (("image", _form_of_image(case.kind)), ("source", SOURCE_FORM), ("target", TAGGED_FORM)):
+            text = case.spec.get(field)
+            complaint = form.complaint(text) if isinstance(text, str) else None
+            if complaint is None:
+                continue
+            manifest = case.manifest(case.spec, namespace=namespace)
+            message = server.request("POST", case.path(namespace=namespace), manifest, dryRun="All").message
+            assert message.endswith(f'spec.{field}: Invalid value: "string": {complaint}'), case.name
+            told.add(complaint)
+    known = {mistake.sentence for form in (REFERENCE_FORM, TAGGED_FORM) for mistake in form.mistakes}
+    assert told == known, "each sentence is shown by a manifest"
+
+
+def _form_of_image(kind: Kind) -> Form:
+    return REFERENCE_FORM if kind is IMAGE_PULL else TAGGED_FORM
 
 
 def examples() -> list[dict[str, Any]]:

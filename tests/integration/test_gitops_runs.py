@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from devcluster import parts
-from imageops.api.kinds import IMAGE_PULL, IMAGE_TAG, REQUESTED_AT, SESSION, Kind
+from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_TAG, REQUESTED_AT, SESSION, VERSION, Kind
+from imageops.api.marks import MARKS as KNOWN_MARKS
 from tests.support.clients import Client, MakeClient, manifest
 from tests.support.metrics import total
 from tests.support.objects import POLL_SECONDS, WAIT_SECONDS, finished, run_ended
@@ -26,12 +27,13 @@ TOKENS = 100
 TTL_SECONDS = 5
 NAMESPACES = "/api/v1/namespaces"
 MARKS = {
-    "argo": {"annotations": {"argocd.argoproj.io/tracking-id": "app:imageops.dev/ImagePull:ns/name"}},
-    "flux-kustomize": {"labels": {"kustomize.toolkit.fluxcd.io/name": "app"}},
-    "flux-helm": {"labels": {"helm.toolkit.fluxcd.io/name": "app"}},
-    "helm": {"annotations": {"meta.helm.sh/release-name": "app"}},
+    f"{number}-{mark.place}": (
+        {f"{mark.place}s": {mark.key: mark.value or "app"}},
+        f"{mark.manager or 'tests'}-controller",
+    )
+    for number, mark in enumerate(KNOWN_MARKS)
 }
-"""How an object shows that a tool would make it again."""
+"""How an object shows that a tool would make it again, and who has applied it."""
 
 
 @pytest.fixture
@@ -188,6 +190,28 @@ def test_tokens_set_during_a_run_cause_one_run_after_it(held: Stage, kind: Kind)
 
 @pytest.mark.feature("gitops.token")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_a_token_taken_away_during_a_run_causes_one_after_it(
+    held: Stage, kind: Kind, operator: OperatorProcess
+) -> None:
+    """As the next apply of a manifest without it does, and also where the operator is killed in between."""
+    held.create(kind, "lost", Course.RUNS)
+    held.wait(kind, "lost", State.RUNNING)
+    held.objects.ask_again(kind, "lost", "once")
+    held.objects.wait(kind, "lost", lambda body: body["status"].get("pendingRequestedAt") == "once")
+    held.objects.patch(kind, "lost", {"metadata": {"annotations": {REQUESTED_AT: None}}})
+    operator.kill()
+    operator.start()
+    held.let_go()
+    body = held.objects.wait(kind, "lost", run_ended(2))
+    look_once(held, f"after-lost-{kind.singular}")
+    assert held.objects.get(kind, "lost")["status"] == body["status"]
+    assert (body["status"]["run"], body["status"]["phase"]) == (2, "Succeeded")
+    assert body["status"]["lastHandledRequestedAt"] == "once"
+    assert "pendingRequestedAt" not in body["status"]
+
+
+@pytest.mark.feature("gitops.token")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_a_token_present_at_creation_is_the_first_run(stage: Stage, kind: Kind) -> None:
     """It is echoed by the run that the creation causes; removing it, or setting it again, runs nothing."""
     spec = stage.spec(kind, Course.SUCCEEDS)
@@ -237,14 +261,24 @@ def test_a_time_to_live_set_after_the_end_counts_from_the_end(stage: Stage) -> N
         stage.objects.wait_gone(kind, "late-ttl")
 
 
+def _create_marked(stage: Stage, kind: Kind, name: str, metadata: dict[str, dict[str, str]], manager: str) -> None:
+    body = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind.kind,
+        "metadata": {"name": name, **metadata},
+        "spec": stage.spec(kind, Course.SUCCEEDS) | {"ttlSecondsAfterFinished": 0},
+    }
+    answer = stage.objects.api.request("POST", stage.objects.path(kind), body, fieldManager=manager)
+    assert answer.status == 201, answer.message
+
+
 @pytest.mark.feature("gitops.ttl")
 def test_what_git_would_make_again_is_not_deleted(stage: Stage, operator: OperatorProcess) -> None:
-    """Under the marks of Argo CD, Flux and Helm the time to live is ignored; one Event says so, restarts included."""
+    """Under every known mark the time to live is ignored; one Event says so, restarts included."""
     for kind in KINDS:
-        for mark, metadata in MARKS.items():
-            spec = stage.spec(kind, Course.SUCCEEDS) | {"ttlSecondsAfterFinished": 0}
-            stage.objects.create(kind, mark, spec, **metadata)
-        stage.create(kind, "unmarked", Course.SUCCEEDS, ttlSecondsAfterFinished=0)
+        for mark, (metadata, manager) in MARKS.items():
+            _create_marked(stage, kind, mark, metadata, manager)
+        _create_marked(stage, kind, "unmarked", {"labels": {"app.kubernetes.io/instance": "by-hand"}}, "kubectl")
     for kind in KINDS:
         for mark in MARKS:
             stage.wait(kind, mark, State.SUCCEEDED)

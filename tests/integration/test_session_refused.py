@@ -308,3 +308,20 @@ def test_a_former_operation_that_a_policy_keeps_holds_no_new_run_up(
     assert kept in children(objects, "release")
     policy.remove()
     until(lambda: len(children(objects, "release")) == 1)
+
+
+@pytest.mark.feature("gitops.ttl")
+def test_an_object_whose_time_is_over_stays_while_a_policy_keeps_it(
+    objects: Objects, make_image: MakeImage, policy: Policy
+) -> None:
+    """One Event says so, and it goes by itself when the policy is gone."""
+    image = make_image(repository=f"test/{objects.namespace}/{REFUSED}")
+    objects.run(IMAGE_PULL, "kept", {"image": image.reference})
+    policy.keep("kept")
+    objects.patch(IMAGE_PULL, "kept", {"spec": {"ttlSecondsAfterFinished": 0}})
+    until(lambda: any(one["reason"] == "FailedDelete" for one in objects.events("kept")))
+    [event] = [one for one in objects.events("kept") if one["reason"] == "FailedDelete"]
+    assert (event["type"], event.get("count", 1)) == ("Warning", 1)
+    assert WORDS.rstrip(".") in event["message"]
+    policy.remove()
+    objects.wait_gone(IMAGE_PULL, "kept")

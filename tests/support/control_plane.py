@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devcluster import finding, processes
 from devcluster.ending import end_services, remove_tree
-from devcluster.kubernetes import ADMIN, APISERVER, ETCD, OPERATOR, kubeconfig, kubernetes_services
+from devcluster.kubernetes import ADMIN, APISERVER, CONTROLLER_MANAGER, OPERATOR, kubeconfig, kubernetes_services
 from devcluster.layout import Layout
 from devcluster.processes import Process
 from devcluster.services import Service
@@ -20,7 +20,7 @@ from devcluster.services import Service
 
 @dataclass(slots=True)
 class ControlPlane:
-    """An API server with RBAC and nothing in it: none of our kinds, no controllers."""
+    """An API server with RBAC and nothing in it: none of our kinds, and no controllers unless they are asked for."""
 
     kubeconfig: str
     """A user in system:masters."""
@@ -53,15 +53,15 @@ class ControlPlane:
 
 
 @contextmanager
-def private_control_plane() -> Iterator[ControlPlane]:
-    """Run etcd and kube-apiserver until the block ends."""
+def private_control_plane(*, controllers: bool = False) -> Iterator[ControlPlane]:
+    """Run etcd and kube-apiserver until the block ends; with controllers also what empties deleted namespaces."""
     run = Path(f"/tmp/imageops-t{secrets.token_hex(3)}")  # noqa: S108 - short, and made with mode 0700
     run.mkdir(mode=0o700)
     layout = Layout(checkout=run, run=run)
     layout.make()
     ways = finding.standard_ways(os.environ, lambda _: None)
     described = kubernetes_services(layout, lambda part: finding.find(part, ways).path)
-    services = {service.name: service for service in described if service.name in {ETCD, APISERVER}}
+    services = {service.name: service for service in described if controllers or service.name != CONTROLLER_MANAGER}
     plane = ControlPlane(str(kubeconfig(layout, ADMIN)), str(kubeconfig(layout, OPERATOR)), services)
     try:
         for name, service in services.items():

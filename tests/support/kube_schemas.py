@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from faults.schema.crd import form
 from tests.support.go_modules import module_folder
 
 Schema = Mapping[str, Any]
@@ -73,8 +74,8 @@ class Published:
                 yield from self._problems(item, schema["items"], f"{path}[{number}]")
         elif "enum" in schema and value not in schema["enum"]:
             yield f"{path}: {value!r} is none of {schema['enum']}"
-        elif "pattern" in schema and not re.search(schema["pattern"], value):
-            yield f"{path}: {value!r} is not like {schema['pattern']}"
+        elif (pattern := form(schema)) is not None and not re.search(pattern, value):
+            yield f"{path}: {value!r} is not like {pattern}"
 
     def _of_object(self, value: Mapping[str, Any], schema: Schema, path: str) -> Iterator[str]:
         yield from (f"{path}: {name} is missing" for name in schema.get("required", ()) if name not in value)

@@ -78,6 +78,7 @@ class OperatorBench:
             start=operations.start,
             watcher=watcher,
             left=self.daemons.forget,
+            gone=operations.leave,
             clock=self.clock,
         )
         loop = asyncio.get_running_loop()

@@ -12,7 +12,9 @@ import pytest
 from imageops import handlers
 from imageops.api.kinds import IMAGE_PULL, Kind
 from imageops.cluster.pauses import Pauses
+from imageops.cluster.watching import WatchKeeper
 from imageops.runtime.app import WATCHED
+from imageops.telemetry.watches import WatchAnswers
 
 LINES_MAX = 150
 
@@ -81,7 +83,7 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
             observer=_Observer(),
-            answered=lambda _kind, _status: None,
+            listener=WatchAnswers(),
             drain=drain,
             kubeconfig=kubeconfig,
             namespaces=namespaces,
@@ -112,12 +114,12 @@ def test_a_pod_finds_the_api_server_without_a_name(monkeypatch: pytest.MonkeyPat
     assert handlers.login_in_pod() is None
 
 
-async def test_a_session_tells_of_answers() -> None:
+async def test_a_session_keeps_watches_alive() -> None:
     """It goes where the credentials say, with their token."""
-    made = handlers.session(lambda *_: None, kopf.ConnectionInfo(server="https://api.test", token="one"))
+    made = handlers.session(WatchAnswers(), kopf.ConnectionInfo(server="https://api.test", token="one"))
     assert made.server == "https://api.test"
     assert made.aiohttp_session.headers["Authorization"] == "Bearer one"
-    assert len(made.aiohttp_session.trace_configs) == 1
+    assert [type(one) for one in made.aiohttp_session._middlewares] == [WatchKeeper]
     await made.aiohttp_session.close()
 
 

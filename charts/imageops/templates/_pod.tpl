@@ -81,6 +81,10 @@ spec:
       value: {{ .Values.daemon.maxTransfers | quote }}
     - name: IMAGEOPS_REGISTRY_RATE
       value: {{ .Values.registryRate | quote }}
+    {{- with .Values.gitopsMarks }}
+    - name: IMAGEOPS_GITOPS_MARKS
+      value: {{ join "," . }}
+    {{- end }}
     {{- with .Values.rbac.namespaces }}
     - name: IMAGEOPS_NAMESPACES
       value: {{ join "," . }}

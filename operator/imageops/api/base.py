@@ -27,10 +27,14 @@ class CelRule:
     """What the refused user reads; names the fields."""
     field_path: str | None = None
     """The field the error is reported at, relative to the model, such as `.runAfter`; None = the model itself."""
+    message_expression: str | None = None
+    """A CEL expression that tells more than the message does; where it fails, the message is shown."""
 
     def as_wire(self) -> dict[str, str]:
         """Return the entry as the CRD has it."""
         entry = {"rule": self.rule, "message": self.message}
+        if self.message_expression is not None:
+            entry["messageExpression"] = self.message_expression
         if self.field_path is not None:
             entry["fieldPath"] = self.field_path
         return entry

@@ -1,16 +1,19 @@
 """Own the types of single fields: their form, their limits, and the patterns the API server checks.
 
-A constraint given to `Field` holds in Python and in the CRD. One given as `json_schema_extra` holds in the CRD alone:
-image references are read by their own grammar (`references`), and text of a status is cut to its limit instead of
-being refused, so that a strange word from a daemon can never make a status unwritable.
+A constraint given to `Field` holds in Python and in the CRD; a form (`mistakes`) stands there as a rule that says what
+is wrong. One given as `json_schema_extra` holds in the CRD alone: image references are read by their own grammar
+(`references`), and text of a status is cut to its limit instead of being refused, so that a strange word from a daemon
+can never make a status unwritable.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from imageops.api import references
+from imageops.api import mistakes, references
 from imageops.api.base import nothing_in
+from imageops.api.mistakes import Form
 
 PLATFORM_ALL = "All"
 """The entry of `platforms` that stands for every child of an index."""
@@ -20,7 +23,7 @@ DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?
 PLATFORM = "^(All|[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?)$"
 QUANTITY = r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$"
 REPOSITORY_PATTERN = (
-    r"^(\*|(\*|(\*\.)?[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(:[0-9]+)?"
+    rf"^(\*|(\*|(\*\.)?[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(:{references.PORT})?"
     r"(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*(/\*)?)$"
 )
 DIGEST = "^[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,128}$"
@@ -36,8 +39,14 @@ MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-li
 MAP_BY_TYPE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 
 
-def _reference_form(pattern: str) -> dict[str, Any]:
-    return {"minLength": 1, "maxLength": references.TEXT_MAX_LENGTH, "pattern": pattern}
+def _in_form(form: Form) -> Callable[[dict[str, Any]], None]:
+    """Say what has to stand in the definition: the form's rule, and for references the length that bounds its cost."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        form.describe(schema)
+        schema.setdefault("maxLength", references.TEXT_MAX_LENGTH)
+
+    return describe
 
 
 def _printable(value: object, limit: int) -> object:
@@ -67,57 +76,67 @@ def _cut_reference(value: object) -> object:
 
 # Fields of a spec.
 
-DaemonName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
+DaemonName = Annotated[
+    str,
+    Field(min_length=1, max_length=63, pattern=DNS_LABEL, json_schema_extra=_in_form(mistakes.daemon_name(DNS_LABEL))),
+]
 """The name of a daemon the administrator configured."""
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
+ObjectName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        json_schema_extra=_in_form(mistakes.object_name(DNS_SUBDOMAIN)),
+    ),
+]
 """The name of an object of Kubernetes."""
-SessionName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_SUBDOMAIN)]
+SessionName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=DNS_SUBDOMAIN,
+        json_schema_extra=_in_form(mistakes.object_name(DNS_SUBDOMAIN)),
+    ),
+]
 """The name of a Session: short enough for a label value."""
-StepName = Annotated[str, Field(min_length=1, max_length=40, pattern=DNS_LABEL)]
+StepName = Annotated[
+    str,
+    Field(min_length=1, max_length=40, pattern=DNS_LABEL, json_schema_extra=_in_form(mistakes.step_name(DNS_LABEL))),
+]
 """The name of a step within its Session."""
-ReferenceText = Annotated[
-    str,
-    Field(
-        json_schema_extra={
-            "minLength": 1,
-            "maxLength": references.TEXT_MAX_LENGTH,
-            "pattern": references.REFERENCE_PATTERN,
-        },
-    ),
-]
+ReferenceText = Annotated[str, Field(json_schema_extra=_in_form(references.REFERENCE_FORM))]
 """An image reference with an optional tag and digest."""
-TaggedReferenceText = Annotated[
-    str,
-    Field(
-        json_schema_extra={
-            "minLength": 1,
-            "maxLength": references.TEXT_MAX_LENGTH,
-            "pattern": references.TAGGED_PATTERN,
-        }
-    ),
-]
+TaggedReferenceText = Annotated[str, Field(json_schema_extra=_in_form(references.TAGGED_FORM))]
 """An image reference without a digest."""
-SourceText = Annotated[
+SourceText = Annotated[str, Field(json_schema_extra=_in_form(references.SOURCE_FORM))]
+"""An image reference, or the id of an image on the daemon."""
+ImageDigest = Annotated[
+    str, Field(max_length=135, pattern=IMAGE_DIGEST, json_schema_extra=_in_form(mistakes.digest(IMAGE_DIGEST)))
+]
+"""The digest of a manifest or index."""
+ImageId = Annotated[
     str,
     Field(
-        json_schema_extra={
-            "minLength": 1,
-            "maxLength": references.TEXT_MAX_LENGTH,
-            "pattern": references.SOURCE_PATTERN,
-        }
+        max_length=71,
+        pattern=references.IMAGE_ID_PATTERN,
+        json_schema_extra=_in_form(mistakes.image_id(references.IMAGE_ID_PATTERN)),
     ),
 ]
-"""An image reference, or the id of an image on the daemon."""
-ImageDigest = Annotated[str, Field(max_length=135, pattern=IMAGE_DIGEST)]
-"""The digest of a manifest or index."""
-ImageId = Annotated[str, Field(max_length=71, pattern=references.IMAGE_ID_PATTERN)]
 """The id of an image on a daemon."""
-Platform = Annotated[str, Field(max_length=64, pattern=PLATFORM)]
+Platform = Annotated[
+    str, Field(max_length=64, pattern=PLATFORM, json_schema_extra=_in_form(mistakes.platform(PLATFORM)))
+]
 """os/architecture or os/architecture/variant, or All."""
-Quantity = Annotated[str, Field(max_length=24, pattern=QUANTITY)]
+Quantity = Annotated[
+    str, Field(max_length=24, pattern=QUANTITY, json_schema_extra=_in_form(mistakes.quantity(QUANTITY)))
+]
 """A size in bytes as Kubernetes writes it, such as 10Gi or 500M."""
 RepositoryPattern = Annotated[str, Field(min_length=1, max_length=255, pattern=REPOSITORY_PATTERN)]
-"""host[:port]/repository with `*` for the whole, the leftmost part of the host, or the rest of the path."""
+"""host[:port]/repository with `*` for the whole, the leftmost part of the host, or the rest of the path.
+
+A pattern and no form: 2 x 128 rules with 64 of these each are beyond what the API server lets rules cost."""
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
 """A time span of one second to one year."""
 TimeoutSeconds = Annotated[int, Field(ge=1, le=86_400)]

@@ -5,7 +5,7 @@ in progress or a failed one only. All other fields run nothing by themselves.
 """
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -79,7 +79,11 @@ class SessionReference(SpecModel):
     """Name of the Session, in the namespace of the operation."""
 
 
-Platforms = Annotated[tuple[Platform, ...], Field(min_length=1, max_length=1, json_schema_extra=SET), OmitEmpty]
+_PLATFORMS: dict[str, Any] = SET | {
+    "maxItems": 16,  # the rule says more than a refused number of items
+    "x-kubernetes-validations": [rules.ONE_PLATFORM.as_wire()],
+}
+Platforms = Annotated[tuple[Platform, ...], Field(min_length=1, max_length=1, json_schema_extra=_PLATFORMS), OmitEmpty]
 
 
 class Credentials(SpecModel):
@@ -116,8 +120,8 @@ class RunSpec(Credentials):
     BackoffLimitExceeded. Waiting and interrupted attempts do not count. Default: 5."""
 
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """Seconds after its end when the object is deleted, 0 to 31536000. Ignored on objects that Argo CD, Flux or Helm
-    manage. Absent: the object is kept."""
+    """Seconds after its end when the object is deleted, 0 to 31536000. Ignored on objects that Argo CD, Flux, Helm
+    or another GitOps tool manages. Absent: the object is kept."""
 
     suspend: bool = False
     """Do nothing while true; a running attempt is stopped. Setting it back starts one new attempt. Default: false."""
@@ -179,7 +183,8 @@ class ImagePullSpec(OperationSpec, PullFields):
 
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     """Retain leaves the image on the daemon when the object is deleted; Delete removes the tag unless another object
-    or namespace holds it, for which the object carries a finalizer. Default: Retain."""
+    or namespace holds it. An operator for the whole cluster holds the object back by a finalizer until then; one for
+    chosen namespaces sets none, and removes the tag if it is there to hear of the deletion. Default: Retain."""
 
 
 class PushPreconditions(SpecModel):

@@ -328,6 +328,6 @@ class Reason(StrEnum):
         "The attempt failed and will be made again.",
         "status.error names the cause, often a Secret, policy or network, and status.nextRetryTime the time.")
     FAILED_DELETE = ("FailedDelete", ReasonClass.EVENT,
-        "The API server does not let the operator delete an operation of a former run.",
+        "The API server does not let the operator delete an object whose time is over or a former run's operation.",
         "Give the operator's ServiceAccount the right, or correct the policy; it is tried again by itself.")
     # fmt: on

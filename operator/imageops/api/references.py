@@ -1,15 +1,18 @@
 """Read image references by the grammar of the distribution project, as both supported Docker Engines do.
 
-Source of the rules: the grammar and the normalisation of `distribution/reference`. Two things are stricter here, so
-that a reference means the same to every engine: the limit of 255 characters holds for host and path together (older
-engines count so), and a first part that looks like a host must be one (else the engine is given a name with no host).
+Source of the rules: the grammar and the normalisation of `distribution/reference`. Three things are stricter here, so
+that a reference means the same to every engine and can be reached at all: the limit of 255 characters holds for host
+and path together (older engines count so), a first part that looks like a host must be one (else the engine is given a
+name with no host), and a port is a number from 1 to 65535.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imageops.api import mistakes
 from imageops.api.errors import OperationError
+from imageops.api.mistakes import Form, Mistake
 from imageops.api.reasons import Reason
 
 DEFAULT_HOST = "docker.io"
@@ -24,7 +27,9 @@ TEXT_MAX_LENGTH = 544
 
 # RE2 and Python read these alike: no \w (Unicode in Python), no look-around, no possessive parts.
 _HOST_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+PORT = "0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+"""The number of a port, 1 to 65535."""
+_HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])(?::{PORT})?"
 _PATH_PART = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _PATH = f"{_PATH_PART}(?:/{_PATH_PART})*"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -32,17 +37,55 @@ _DIGEST = "(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})"
 _IMAGE_ID = "sha256:[0-9a-f]{64}"
 
 REFERENCE_PATTERN = f"^(?:{_HOST}/)?{_PATH}(?::{_TAG})?(?:@{_DIGEST})?$"
-"""What the API server lets pass as a reference; `Reference.parse` is the second gate."""
 TAGGED_PATTERN = f"^(?:{_HOST}/)?{_PATH}(?::{_TAG})?$"
-"""As REFERENCE_PATTERN, without a digest: what a push or a tag can have as its target."""
 IMAGE_ID_PATTERN = f"^{_IMAGE_ID}$"
 SOURCE_PATTERN = f"^(?:{_IMAGE_ID}|(?:{_HOST}/)?{_PATH}(?::{_TAG})?(?:@{_DIGEST})?)$"
+
+_BEGINNING = (
+    Mistake("^$", "is empty; write host/repository:tag, such as ghcr.io/org/app:1.2"),
+    mistakes.BLANK,
+    mistakes.PLACEHOLDER,
+    Mistake("^[A-Za-z][A-Za-z0-9+.-]*://", "begins with a scheme; leave out everything up to '//'"),
+    Mistake("^[^/@]+@[^/]*/", "has a user in it; leave out what stands before '@', and name a Secret in secretRef"),
+    Mistake(
+        "[^A-Za-z0-9._:/@\\[\\]-]",
+        "has a character that no reference has; write letters, digits and . _ - / : @ only",
+    ),
+    Mistake("^[^/\\[]*:[^/]*:[^/]*/", "has an IPv6 address without brackets before the '/'; write [address]:port"),
+    Mistake("^[:@]", "has a tag or digest and no name before it; write the repository first"),
+    Mistake("^/|//", "begins with '/' or has '//'; write host/repository"),
+    Mistake("/(?:[:@]|$)", "ends with '/' and no name behind it; write the repository, or remove the '/'"),
+    Mistake("^[^/]*:/", "has ':' and no port before the '/'; write the port, or remove the ':'"),
+    Mistake("^(?:[^/:]*|\\[[^/]*\\]):[0-9]+/", "has a port that is none; ports are 1 to 65535", f"^[^/]*:{PORT}/"),
+    Mistake("^[^/\\[]*:[^/]*[^/0-9][^/]*/", "has a port that is no number before the '/'; write 1 to 65535"),
+)
+_NO_DIGEST = Mistake("@", "has a digest, which follows from what is pushed or tagged; remove '@' and what follows")
+_END = (
+    Mistake("@", f"has a digest that is none; a digest is {mistakes.DIGESTS}", f"^[^@]*@{_DIGEST}$"),
+    Mistake(":(?:@|$)", "has ':' and no tag behind it; write the tag, or remove the ':'"),
+    Mistake(":[^/@]*:[^/@]*(?:@|$)", "has two tags; write one"),
+    Mistake(
+        ":[^/@]*(?:@|$)",
+        "has a tag that is none; a tag is 1 to 128 letters, digits, '_', '.' or '-', the last two not first",
+        f":{_TAG}(?:@|$)",
+    ),
+    Mistake(
+        "^(?:[^/]*/[^:@]*[A-Z]|[^/:@]*[A-Z][^/:@]*(?:[:@]|$))",
+        "has upper-case letters in the repository; write it in lower case, such as org/app for Org/App",
+    ),
+    Mistake(
+        "^[^/]*[.:\\[][^/]*/", "has no host before the first '/'; write the name or address of a registry", f"^{_HOST}/"
+    ),
+    Mistake("", "has no repository that is one; write words of a-z and 0-9, joined by one '.', '_', '-' or '/'"),
+)
+REFERENCE_FORM = Form(REFERENCE_PATTERN, "is no image reference", (*_BEGINNING, *_END))
+"""What the API server lets pass as a reference; `Reference.parse` is the second gate."""
+TAGGED_FORM = Form(TAGGED_PATTERN, "is no image reference", (*_BEGINNING, _NO_DIGEST, *_END[1:]))
+"""As REFERENCE_FORM, without a digest: what a push or a tag can have as its target."""
+SOURCE_FORM = Form(SOURCE_PATTERN, "is no image reference and no image id", (*_BEGINNING, *_END))
 """A reference or an image id."""
 
 _HOST_ONLY = re.compile(_HOST)
-_PATH_ONLY = re.compile(_PATH)
-_TAG_ONLY = re.compile(_TAG)
-_DIGEST_ONLY = re.compile(_DIGEST)
 _IMAGE_ID_ONLY = re.compile(_IMAGE_ID)
 _IDENTIFIER_ONLY = re.compile("[a-f0-9]{64}")
 
@@ -67,11 +110,10 @@ class Reference:
         Raises:
             OperationError: InvalidReference, with the part that is wrong; the text itself is not repeated.
         """
-        named, at, digest = text.partition("@")
+        named, _, digest = text.partition("@")
         host, remainder = _split_host(named)
-        repository, colon, tag = remainder.partition(":")
-        faults = _faults(text, host, repository, tag=tag if colon else None, digest=digest if at else None)
-        fault = next(faults, None)
+        repository, _, tag = remainder.partition(":")
+        fault = next(_faults(text, host, repository), None)
         if fault is not None:
             raise OperationError(Reason.INVALID_REFERENCE, f"The image reference is not valid: {fault}.")
         return cls(host, repository, tag or (None if digest else DEFAULT_TAG), digest or None)
@@ -112,21 +154,16 @@ def _split_host(named: str) -> tuple[str, str]:
     return first, rest
 
 
-def _faults(text: str, host: str, repository: str, *, tag: str | None, digest: str | None) -> Iterator[str]:
+def _faults(text: str, host: str, repository: str) -> Iterator[str]:
     """Yield what is wrong with the parts of a reference, the nearest cause first."""
     if len(text) > TEXT_MAX_LENGTH:
         yield f"it is longer than {TEXT_MAX_LENGTH} characters"
     if _IDENTIFIER_ONLY.fullmatch(text):
         yield "64 hexadecimal characters are an image id, not a name"
-    if digest is not None and not _DIGEST_ONLY.fullmatch(digest):
-        yield "the digest must be sha256, sha384 or sha512 with its full length in lower case"
-    if tag is not None and not _TAG_ONLY.fullmatch(tag):
-        yield "a tag has 1 to 128 letters, digits, '_', '.' or '-', and starts with none of the last two"
+    complaint = REFERENCE_FORM.complaint(text)
+    if complaint is not None:
+        yield f"it {complaint}"
     if not _HOST_ONLY.fullmatch(host):
         yield "the part before the first '/' is not a host name with an optional port"
-    if repository != repository.lower():
-        yield "the repository must be in lower case"
-    if not _PATH_ONLY.fullmatch(repository):
-        yield "the repository is not lower-case words joined by single separators and '/'"
     if len(host) + 1 + len(repository) > NAME_MAX_LENGTH:
         yield f"host and repository together are longer than {NAME_MAX_LENGTH} characters"

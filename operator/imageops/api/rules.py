@@ -19,6 +19,11 @@ PRECONDITIONS_NEED_REPLACE = CelRule(
     message="preconditions need ifExists: Replace, as without it an existing tag is never moved",
     field_path=".preconditions",
 )
+ONE_PLATFORM = CelRule(
+    rule="self.size() <= 1",
+    message="takes one entry: one platform, or All for every platform of the index;"
+    " for several write an object, or a step, for each",
+)
 ONE_PRECONDITION = CelRule(
     rule="has(self.imageID) != has(self.digest)",
     message="preconditions need exactly one of imageID and digest",

@@ -221,6 +221,10 @@ class SessionStatus(RunStatus):
     last_handled_retry_failed_at: MediumText | None = None
     """Value of the annotation imageops.dev/retryFailedAt that was last answered."""
 
+    pending_retry_failed_at: MediumText | None = None
+    """Value of that annotation that was seen during a run and is answered after it, also when the annotation is taken
+    away meanwhile. Absent: none."""
+
     total: Count = 0
     """Steps, or operations that joined."""
 

@@ -317,6 +317,10 @@ class RunStatus(StatusModel):
     last_handled_requested_at: MediumText | None = None
     """Value of the annotation imageops.dev/requestedAt that was last answered with a run."""
 
+    pending_requested_at: MediumText | None = None
+    """Value of that annotation that was seen during a run and asks for one more after it, also when the annotation is
+    taken away meanwhile. Absent: none."""
+
 
 class OperationStatus(RunStatus):
     """State everything that happened to one ImagePull, ImagePush or ImageTag."""

@@ -10,6 +10,7 @@ from imageops.core.attempts import Operation, OperationTurn, later
 from imageops.core.effects import Purpose, SetFinalizer, StartAttempt
 from imageops.core.expiry import expire
 from imageops.core.outcome import Attempt, Outcome
+from imageops.core.run import finished
 
 JITTER_SHARE = 0.1
 JITTER_LIMIT_SECONDS = 60.0
@@ -24,8 +25,6 @@ def settle(turn: OperationTurn, attempt: Attempt | None, *, unused: bool, accept
     spec = turn.op.spec
     if spec is None:
         return
-    if turn.op.finalizer and not _wants_finalizer(turn.op):
-        turn.effects.append(SetFinalizer(present=False))
     if needs_finalizer(turn.op) and turn.status.phase == Phase.SUCCEEDED:
         turn.effects.append(SetFinalizer(present=True))
     expire(turn, spec.ttl_seconds_after_finished)
@@ -99,14 +98,34 @@ def _jitter(uid: str, interval_seconds: int) -> timedelta:
 # --- deletion
 
 
-def _wants_finalizer(operation: Operation) -> bool:
+def _wants_removal(operation: Operation) -> bool:
     spec = operation.spec
     return isinstance(spec, ImagePullSpec) and spec.deletion_policy is DeletionPolicy.DELETE and not spec.dry_run
 
 
 def needs_finalizer(operation: Operation) -> bool:
     """Tell whether the finalizer has to be set before the image is pulled."""
-    return _wants_finalizer(operation) and not operation.finalizer
+    return operation.finalizes and _wants_removal(operation) and not operation.finalizer
+
+
+def release(turn: OperationTurn) -> None:
+    """Take away a finalizer that has no use any more, or that this operator sets on nothing."""
+    unwanted = turn.op.spec is not None and not _wants_removal(turn.op)
+    if turn.op.finalizer and (unwanted or not turn.op.finalizes):
+        turn.effects.append(SetFinalizer(present=False))
+
+
+def farewell(operation: Operation) -> StartAttempt | None:
+    """Say whether the image of an object that is gone, and that no finalizer held back, is to be removed.
+
+    That is an attempt like any other removal, of which nobody takes notice any more: there is no status to tell it in.
+    """
+    image = operation.status.image
+    if operation.finalizer or not _wants_removal(operation) or operation.held_by_others:
+        return None
+    if image is None or not image.present or not finished(operation.status):
+        return None
+    return StartAttempt(run=operation.status.run, number=0, purpose=Purpose.REMOVAL)
 
 
 def leave(turn: OperationTurn, attempt: Attempt | None, *, accepting: bool) -> None:
@@ -149,4 +168,4 @@ def _remove(turn: OperationTurn, wait_until: datetime | None, *, accepting: bool
 
 def _has_something_to_remove(turn: OperationTurn) -> bool:
     image = turn.status.image
-    return _wants_finalizer(turn.op) and image is not None and bool(image.present)
+    return _wants_removal(turn.op) and image is not None and bool(image.present)

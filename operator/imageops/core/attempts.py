@@ -39,6 +39,9 @@ class Operation(Subject[OperationStatus]):
     """`reference` and `source_reference`, normalised, for the status."""
     finalizer: bool = False
     """Whether the operator's own finalizer stands on the object."""
+    finalizes: bool = True
+    """Whether this operator holds objects back by finalizers. One for chosen namespaces does not: whoever deletes
+    such a namespace deletes its rights there too, and it could never let go."""
     deleted_at: datetime | None = None
     """When the deletion was asked for."""
     looked_at: datetime | None = None

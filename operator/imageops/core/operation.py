@@ -78,6 +78,7 @@ def decide(
             turn.advance(attempt, parent or Parent(), accepting=accepting)
         if finished(turn.status):
             turn.rest(attempt, parent or Parent(), accepting=accepting)
+        afterlife.release(turn)
     return turn.result(turn.write(attempt))
 
 
@@ -153,6 +154,7 @@ class _Turn(OperationTurn):
         if self.how_changed():
             self.set(next_retry_time=None)
         self.observe()
+        self.remember_token()
 
     # --- a run in progress
 
@@ -277,6 +279,8 @@ class _Turn(OperationTurn):
         if self.status is self.op.written:
             return Write.NOTHING
         if attempt is not None and attempt.purpose is Purpose.RUN and not attempt.checkpoint:
+            if self.op.written is None or self.status.pending_requested_at != self.op.written.pending_requested_at:
+                return Write.REPORT
             shown = not attempt.queued and self.now >= attempt.started + SHOW_AFTER
             return Write.REPORT if shown else Write.NOTHING
         if self.status == self.op.written:

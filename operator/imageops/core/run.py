@@ -10,6 +10,7 @@ from imageops.api.reasons import Reason
 from imageops.api.status import Phase, RunStatus, Trigger
 from imageops.core import conditions
 from imageops.core.conditions import State
+from imageops.core.creation import Refused
 from imageops.core.effects import Effect, RecordEvent
 from imageops.core.spechash import SpecHash
 
@@ -39,6 +40,8 @@ class Subject(Generic[StatusT]):
     """Whether the API server refuses the status of this object for good, as the object stands."""
     managed: bool = False
     """Whether a GitOps tool keeps the object as its manifest says: it would make a deleted one again."""
+    undeletable: Refused | None = None
+    """What the API server said to the deletion of the object itself, whose time was over."""
     status: StatusT
     written: StatusT | None = None
     """The status the API server holds, as far as this process knows."""
@@ -75,6 +78,11 @@ def _place(status: RunStatus) -> tuple[int, bool, int, int]:
     return status.run, finished(status), failed, attempts
 
 
+def wanted(token: str | None, handled: str | None, pending: str | None) -> str | None:
+    """Return the token that asks for something: the one that stands there, else one that was seen and taken away."""
+    return token if token and token != handled else pending
+
+
 def run_trigger(subject: Subject[Any], status: RunStatus) -> Trigger | None:
     """Say what starts a new run, if anything does.
 
@@ -87,7 +95,7 @@ def run_trigger(subject: Subject[Any], status: RunStatus) -> Trigger | None:
         return Trigger.SPEC
     if not finished(status):
         return None
-    if subject.requested_at and subject.requested_at != status.last_handled_requested_at:
+    if wanted(subject.requested_at, status.last_handled_requested_at, status.pending_requested_at):
         return Trigger.TOKEN
     how_changed = stamped is not None and stamped.how != subject.spec_hash.how
     return Trigger.SPEC if how_changed and status.phase == Phase.FAILED else None
@@ -141,12 +149,23 @@ class Turn(Generic[StatusT]):
             run=self.status.run + 1,
             trigger=trigger.value,
             observed_spec_hash=str(self.subject.spec_hash),
-            last_handled_requested_at=self.subject.requested_at or self.status.last_handled_requested_at,
+            # What stands there now, even where another token is answered: it was answered before, and is not new again.
+            last_handled_requested_at=self.subject.requested_at
+            or self.status.pending_requested_at
+            or self.status.last_handled_requested_at,
+            pending_requested_at=None,
             start_time=self.stamp,
             completion_time=None,
             **cleared,
         )
         self.state(State.PENDING, Reason.PENDING)
+
+    def remember_token(self) -> None:
+        """Put a token on record that cannot be answered yet: the next apply may take it away."""
+        status = self.status
+        token = wanted(self.subject.requested_at, status.last_handled_requested_at, status.pending_requested_at)
+        if token != status.pending_requested_at:
+            self.set(pending_requested_at=token)
 
     def how_changed(self) -> bool:
         """Tell whether a How field changed since the status was stamped."""

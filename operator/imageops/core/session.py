@@ -22,7 +22,7 @@ from imageops.core.expiry import expire
 from imageops.core.members import Member
 from imageops.core.plan import Naming, kinds_of, leaves_nothing
 from imageops.core.retry import WAIT_LIMIT_SECONDS
-from imageops.core.run import UNWRITABLE, Subject, Turn, finished, run_trigger
+from imageops.core.run import UNWRITABLE, Subject, Turn, finished, run_trigger, wanted
 from imageops.core.steps import SKIPPED, Board, failure, is_lost, is_running, tally
 
 
@@ -58,6 +58,7 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
     elif turn.wants_retry():
         turn.retry_failed()
     turn.observe()
+    turn.remember_tokens()
     if session.spec is not None:
         turn.remove_former(session.spec)
     if not finished(turn.status):
@@ -79,7 +80,7 @@ class _Turn(Turn[SessionStatus]):
     def begin(self, trigger: Trigger) -> None:
         self.begin_run(
             trigger,
-            last_handled_retry_failed_at=self.session.retry_failed_at or self.status.last_handled_retry_failed_at,
+            **self.retry_answered(),
             expiration_time=None,
             steps=(),
             active=(),
@@ -95,13 +96,29 @@ class _Turn(Turn[SessionStatus]):
             skipped=0,
         )
 
+    def retry_token(self) -> str | None:
+        status = self.status
+        return wanted(self.session.retry_failed_at, status.last_handled_retry_failed_at, status.pending_retry_failed_at)
+
     def wants_retry(self) -> bool:
-        token = self.session.retry_failed_at
-        return bool(token) and token != self.status.last_handled_retry_failed_at and finished(self.status)
+        return self.retry_token() is not None and finished(self.status)
+
+    def retry_answered(self) -> dict[str, str | None]:
+        """Return the fields that say that the token is answered; see `begin_run`."""
+        status = self.status
+        answered = self.session.retry_failed_at or status.pending_retry_failed_at or status.last_handled_retry_failed_at
+        return {"last_handled_retry_failed_at": answered, "pending_retry_failed_at": None}
+
+    def remember_tokens(self) -> None:
+        """Put tokens on record that cannot be answered yet."""
+        self.remember_token()
+        token = self.retry_token()
+        if token != self.status.pending_retry_failed_at:
+            self.set(pending_retry_failed_at=token)
 
     def retry_failed(self) -> None:
         """Go on with the same run: the steps that did not succeed are made again."""
-        self.set(last_handled_retry_failed_at=self.session.retry_failed_at)
+        self.set(**self.retry_answered())
         if self.session.spec is None or not any(is_lost(row) for row in self.status.steps):
             return
         board = self.board(self.session.spec)

@@ -17,6 +17,7 @@ from imageops.cluster.events import EventRecorder
 from imageops.cluster.lease import Lease
 from imageops.cluster.objects import SERVED_GROUP
 from imageops.cluster.status_writer import StatusWriter
+from imageops.cluster.watching import Listener
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.controller import Controller, Decider
 from imageops.runtime.counting import MetricsWatcher
@@ -34,9 +35,6 @@ logger = logging.getLogger("imageops.runtime")
 WATCHED: tuple[Kind, ...] = (*OPERATION_KINDS, SESSION)
 """The kinds that are watched."""
 
-Answered = Callable[[str, int | None], None]
-"""Takes the plural of a kind whose list or watch was answered, or whatever else the last part of the path was, and the
-HTTP status, which is None for a connection that was refused."""
 Drain = Callable[[], Awaitable[None]]
 """Ends all work."""
 
@@ -60,7 +58,7 @@ class Watch(Protocol):
         self,
         *,
         observer: Observer,
-        answered: Answered,
+        listener: Listener,
         drain: Drain,
         kubeconfig: str | None,
         namespaces: Sequence[str],
@@ -95,7 +93,10 @@ class _Health:
         return Verdict(good=not dead, text=f"no answer to the watch of {', '.join(dead)}" if dead else "ok")
 
     def ready(self) -> Verdict:
-        """Ready means that the kinds are watched; a daemon that is away degrades, and restarts nothing."""
+        """Ready means that the kinds are watched.
+
+        A daemon that is away degrades, as does a namespace without rights: a tenant must not make the pod unready.
+        """
         if self.awaited is not None:
             # Ready as a standby: a rollout waits for it before it ends the old leader.
             holder = self.awaited.holder
@@ -105,13 +106,17 @@ class _Health:
         if awaited := self.watches.awaited():
             return Verdict(good=False, text=f"waiting for the API server to list {', '.join(awaited)}")
         away = [name for name in self.daemons.engines if not self.daemons.is_up(name)]
-        return Verdict(good=True, text=f"degraded: daemon {', '.join(away)} does not answer" if away else "ok")
+        refused = self.watches.refused()
+        lacks = [f"daemon {', '.join(away)} does not answer"] if away else []
+        lacks += [f"no right to list and watch in {', '.join(refused)}"] if refused else []
+        return Verdict(good=True, text=f"degraded: {'; '.join(lacks)}" if lacks else "ok")
 
 
 async def run(settings: Settings, watch: Watch) -> None:
-    """Run the operator until a signal or a broken watch ends it."""
+    """Run the operator until a signal ends it."""
     calm_collector()
-    metrics, health = Metrics(), _Health()
+    metrics = Metrics()
+    health = _Health(watches=WatchAnswers(lambda kind: metrics.watch_failures.labels(kind).inc()))
     server = HealthServer(alive=health.alive, ready=health.ready, metrics=lambda: _scrape(metrics, health))
     port = await server.start(settings.health_host, settings.health_port)
     logger.info("health and metrics are served on port %d", port)
@@ -203,8 +208,11 @@ async def _operate(
         written=lambda key, status, stored: controller.written(key, status, stored),  # noqa: PLW0108
         counted=watcher.wrote,
     )
-    operations = OperationDecider(api, store, daemons, observe, watcher, _clock)
-    sessions = SessionDecider(api, store, daemons, observe, OPERATION_KINDS)
+    marks = settings.gitops_marks
+    operations = OperationDecider(
+        api, store, daemons, observe, watcher, _clock, finalizes=not settings.namespaces, marks=marks
+    )
+    sessions = SessionDecider(api, store, daemons, observe, OPERATION_KINDS, marks)
     deciders: dict[Kind, Decider] = dict.fromkeys(OPERATION_KINDS, operations)
     controller = Controller(
         api=api,
@@ -215,10 +223,12 @@ async def _operate(
         start=operations.start,
         watcher=watcher,
         left=daemons.forget,
+        gone=operations.leave,
         clock=_clock,
     )
     health.daemons = daemons
     metrics.status_refused.set_function(lambda: sum(entry.unwritable for entry in store))
+    metrics.watches_refused.set_function(lambda: len(health.watches.refused()))
     metrics.last_event_age.set_function(lambda: time.monotonic() - controller.last_event)
     async with _background(daemons.watch(), events.run()) as end_background:
         ready = asyncio.Event()
@@ -230,11 +240,11 @@ async def _operate(
             await events.drain(EVENT_SECONDS)
             await end_background()  # kopf would wait 5 s for tasks that go on
 
-        health.watches.expect(kind.plural for kind in WATCHED)
+        health.watches.expect((kind.plural for kind in WATCHED), settings.namespaces)
         try:
             await watch(
                 observer=controller,
-                answered=health.watches.answered,
+                listener=health.watches,
                 drain=drain,
                 kubeconfig=settings.kubeconfig,
                 namespaces=settings.namespaces,

@@ -1,4 +1,4 @@
-"""Make and remove the operations of Sessions, and remember what the API server said where it refused."""
+"""Make and remove the operations of Sessions, and what has outlived its time; remember what the API server refused."""
 
 import logging
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import ObjectKey, collection
 from imageops.core.creation import Refused
 from imageops.core.effects import CreateChild, DeleteChild
-from imageops.runtime.objects import Entry
+from imageops.runtime.objects import ITSELF, Entry
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -67,15 +67,40 @@ async def delete_child(api: ApiServer, session: Entry, child: DeleteChild, *, no
     return True
 
 
+async def delete_self(api: ApiServer, entry: Entry, *, now: datetime) -> bool:
+    """Delete an object whose time is over, if it is of the version that was decided on.
+
+    Of this version only: a change on its way, whose event is to come, may ask for another run.
+
+    Returns:
+        False if the API server refused it: the entry then tells what it said.
+
+    Raises:
+        ApiError: If no answer came, or the object has changed.
+
+    """
+    try:
+        await api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
+    except ApiError as error:
+        if not error.code or error.stale:
+            raise
+        _keep(entry, ITSELF, error, deletion=True, now=now)
+        return False
+    return True
+
+
 def _note(session: Entry, child: CreateChild | DeleteChild, error: ApiError, now: datetime) -> None:
     """Keep a refusal for the next decision about the Session."""
-    deletion = isinstance(child, DeleteChild)
-    before = session.refused.get(child.name)
+    _keep(session, child.name, error, deletion=isinstance(child, DeleteChild), now=now)
+
+
+def _keep(entry: Entry, name: str, error: ApiError, *, deletion: bool, now: datetime) -> None:
+    before = entry.refused.get(name)
     if before is not None and before.deletion is not deletion:
         before = None
     if before is None:
-        logger.warning("the API server refused a request for %s: %s", session.key, error)
-    session.refused[child.name] = Refused(
+        logger.warning("the API server refused a request for %s: %s", entry.key, error)
+    entry.refused[name] = Refused(
         code=error.code,
         message=error.message,
         at=now,

@@ -74,10 +74,15 @@ class Controller:
         start: Start,
         watcher: Watcher,
         left: Callable[[str], None],
+        gone: Callable[[Entry], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Put the parts together; `left` is told the uid of every object that is gone."""
+        """Put the parts together.
+
+        `left` is told the uid of every object that has no further work, `gone` of each that the watch says is deleted.
+        """
         self._left = left
+        self._gone = gone
         self._api = api
         self._store = store
         self._writer = writer
@@ -245,6 +250,8 @@ class Controller:
         self._store.remove(entry)
         self._writer.forget(entry.key.uid)
         self._wake_session(entry)
+        if self._accepting:
+            self._gone(entry)
 
     def _wake_session(self, entry: Entry) -> None:
         session = self._store.session_of(entry)

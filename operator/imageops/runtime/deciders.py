@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from imageops.access.resolution import CredentialSource
 from imageops.access.turns import Refusals
+from imageops.api.errors import OperationError
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
@@ -17,6 +18,7 @@ from imageops.api.status import OperationStatus, Trigger
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
+from imageops.core import afterlife
 from imageops.core.attempts import Operation
 from imageops.core.demands import assumed, demands
 from imageops.core.effects import Decision, Purpose, StartAttempt
@@ -28,7 +30,7 @@ from imageops.core.refusal import refusal
 from imageops.core.session import Session, decide_session
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
-from imageops.runtime.objects import Entry, ObjectStore
+from imageops.runtime.objects import ITSELF, Entry, ObjectStore
 from imageops.tools.check import CheckTool
 from imageops.tools.in_turn import InTurn
 from imageops.tools.limits import Requester
@@ -64,6 +66,10 @@ class OperationDecider:
     observe: Observe
     counter: AttemptCounter
     clock: Callable[[], datetime]
+    finalizes: bool = True
+    """Whether objects are held back until their image is removed."""
+    marks: frozenset[str] = frozenset()
+    """Further labels and annotations of tools that make an object again when it is gone."""
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[OperationStatus]:
         """Return the decision about an operation."""
@@ -72,16 +78,27 @@ class OperationDecider:
         error = reading.error
         if error is None and isinstance(spec, OperationSpec):
             error = refusal(spec, daemons=self.daemons.engines)
+        operation = self._operation(entry, error, parent)
+        attempt = entry.attempt.view(now) if entry.attempt is not None else None
+        if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
+            self.daemons.suspect(spec.daemon_name)
+        decision = decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
+        if not any(isinstance(effect, StartAttempt) for effect in decision.effects) and entry.attempt is None:
+            self.daemons.unused(entry.key.uid)
+        return decision
+
+    def _operation(self, entry: Entry, error: OperationError | None, parent: Parent | None) -> Operation:
+        reading, spec = entry.reading, entry.spec
         configured = error is None and isinstance(spec, OperationSpec)
-        leaves = parent is not None and parent.remove_image
-        operation = Operation(
+        leaves = reading.deleting or (parent is not None and parent.remove_image)
+        return Operation(
             uid=entry.key.uid,
             generation=reading.generation,
             spec_hash=reading.spec_hash,
             refusal=error,
             requested_at=reading.requested_at,
             deleting=reading.deleting,
-            managed=reading.managed,
+            managed=reading.managed or reading.carries(self.marks),
             unwritable=entry.unwritable,
             status=entry.status,
             written=entry.written,
@@ -90,19 +107,23 @@ class OperationDecider:
             references=reading.references,
             arrived=self._arrived(entry, parent) if configured else frozenset(),
             daemon_away=configured and self.daemons.is_away(spec.daemon_name),
+            undeletable=entry.refused.get(ITSELF),
             finalizer=reading.finalizer,
+            finalizes=self.finalizes,
             deleted_at=reading.deleted_at,
             looked_at=entry.looked_at,
             confirmed=entry.confirmed,
-            held_by_others=_is_held_by_others(entry, self.store, self.daemons) if reading.deleting or leaves else False,
+            held_by_others=_is_held_by_others(entry, self.store, self.daemons) if leaves else False,
         )
-        attempt = entry.attempt.view(now) if entry.attempt is not None else None
-        if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
-            self.daemons.suspect(spec.daemon_name)
-        decision = decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
-        if not any(isinstance(effect, StartAttempt) for effect in decision.effects) and entry.attempt is None:
-            self.daemons.unused(entry.key.uid)
-        return decision
+
+    def leave(self, entry: Entry) -> None:
+        """Remove the image of an object that is gone, if it is to go with it: best effort, without a finalizer."""
+        if self.finalizes or entry.attempt is not None or not isinstance(entry.spec, OperationSpec):
+            return
+        error = entry.reading.error or refusal(entry.spec, daemons=self.daemons.engines)
+        farewell = afterlife.farewell(self._operation(entry, error, Parent(remove_image=True)))
+        if farewell is not None and error is None:
+            self.start(entry, farewell, now=self.clock(), changed=lambda: None)
 
     def start(self, entry: Entry, effect: StartAttempt, *, now: datetime, changed: Callable[[], None]) -> None:
         """Begin an attempt."""
@@ -193,6 +214,8 @@ class SessionDecider:
     daemons: Daemons
     observe: Observe
     kinds: tuple[Kind, ...]
+    marks: frozenset[str] = frozenset()
+    """As OperationDecider has them."""
 
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[SessionStatus]:  # noqa: ARG002 - a Session starts no daemon call
         """Return the decision about a Session."""
@@ -203,7 +226,13 @@ class SessionDecider:
             error = refusal(spec, daemons=self.daemons.engines)
         store = self.daemons.image_store(spec.daemon_name) if error is None and spec is not None else None
         members = [self._member(one, entry) for one in self.store.members(entry) if not one.reading.deleting]
-        session = replace(session_of(entry, ()), members=members, refusal=error, image_store=store)
+        session = replace(
+            session_of(entry, ()),
+            members=members,
+            refusal=error,
+            image_store=store,
+            managed=reading.managed or reading.carries(self.marks),
+        )
         return decide_session(session, now=now)
 
     def _member(self, one: Entry, session: Entry) -> Member:
@@ -248,7 +277,8 @@ def session_of(entry: Entry, members: Sequence[Entry]) -> Session:
         members=[member_of(one, entry) for one in members],
         retry_failed_at=reading.retry_failed_at,
         foreign=frozenset(entry.foreign),
-        refused=dict(entry.refused),
+        undeletable=entry.refused.get(ITSELF),
+        refused={name: said for name, said in entry.refused.items() if name != ITSELF},
     )
 
 

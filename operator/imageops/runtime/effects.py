@@ -22,7 +22,7 @@ from imageops.core.effects import (
     StartAttempt,
     WakeMembers,
 )
-from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child
+from imageops.runtime.children import OPERATION_KINDS, create_child, delete_child, delete_self
 from imageops.runtime.finalizer import set_finalizer
 from imageops.runtime.objects import Entry, ObjectStore
 
@@ -78,8 +78,8 @@ class Effects:
                 if stored is not None:
                     self.absorb(entry, stored)
             case DeleteSelf() if not entry.dirty:
-                # Of this version only: a change on its way, whose event is to come, may ask for another run.
-                await self.api.delete(entry.key.path, uid=entry.key.uid, resource_version=entry.resource_version)
+                if not await delete_self(self.api, entry, now=self.clock()):
+                    self.wake(entry)
             case CreateChild():
                 await self._create_child(entry, effect)
             case DeleteChild():

@@ -12,6 +12,7 @@ from imageops.api.admission import check, parse_spec
 from imageops.api.base import SpecModel
 from imageops.api.errors import OperationError
 from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, REQUESTED_AT, RETRY_FAILED_AT, SESSION, Kind
+from imageops.api.marks import is_managed
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
@@ -27,9 +28,8 @@ from imageops.runtime.attempts import RunningAttempt, arguments_of
 
 FINALIZER = f"{GROUP}/image"
 """The operator's own finalizer: an image is to be removed before its object goes."""
-MANAGED_ANNOTATIONS = frozenset({"argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"})
-MANAGED_LABELS = frozenset({"kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"})
-"""Marks of tools that make an object again when it is gone."""
+ITSELF = ""
+"""Under this name an entry keeps what the API server said to the deletion of its own object: no child has it."""
 TOOL_NAMES = {IMAGE_PULL: "pull", IMAGE_PUSH: "push", IMAGE_TAG: "tag"}
 
 
@@ -52,6 +52,7 @@ class Reading:
     session_name: str | None
     retry_failed_at: str | None
     managed: bool
+    """Whether a tool that is known would make the object again."""
     finalizer: bool
     deleted_at: datetime | None
     people: tuple[Any, ...]
@@ -60,6 +61,11 @@ class Reading:
     def covers(self, metadata: Mapping[str, Any]) -> bool:
         """Tell whether an object with this metadata would be read the same."""
         return self.people == _people(metadata)
+
+    def carries(self, keys: frozenset[str]) -> bool:
+        """Tell whether one of these keys is a label or annotation of the object."""
+        _, annotations, labels, *_ = self.people
+        return not (keys.isdisjoint(annotations or ()) and keys.isdisjoint(labels or ()))
 
 
 def _people(metadata: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -106,7 +112,7 @@ class Entry:
     foreign: set[str] = field(default_factory=set)
     """Names its children cannot have: objects of other owners hold them."""
     refused: dict[str, Refused] = field(default_factory=dict)
-    """What the API server said to the creation, or to the deletion, of its children, by their names."""
+    """What the API server said to the creation, or to the deletion, of its children, by their names, and of itself."""
     status_refused: Refused | None = None
     """What the API server said to its status last, until it takes one."""
 
@@ -150,13 +156,13 @@ def read(kind: Kind, body: Mapping[str, Any]) -> Reading:
     except OperationError as refusal:
         error = refusal
         spec_hash = SpecHash.of(spec) if spec is not None else SpecHash.of_refused(raw_spec)
-    annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
+    annotations = metadata.get("annotations") or {}
     deleted_at = metadata.get("deletionTimestamp")
     return Reading(
         generation=metadata.get("generation", 0),
         requested_at=known_token(annotations.get(REQUESTED_AT)),
         retry_failed_at=known_token(annotations.get(RETRY_FAILED_AT)),
-        managed=not (MANAGED_ANNOTATIONS.isdisjoint(annotations) and MANAGED_LABELS.isdisjoint(labels)),
+        managed=is_managed(metadata),
         finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         deleting=deleted_at is not None,
         deleted_at=datetime.fromisoformat(deleted_at) if deleted_at is not None else None,

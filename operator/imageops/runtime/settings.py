@@ -20,6 +20,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 """A DNS label (RFC 1123), as the names of namespaces are; no pattern, which kopf would take as well."""
 
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""The key of a label or annotation."""
+
 
 class SettingsError(ValueError):
     """A setting cannot be used; the text says which and why."""
@@ -77,6 +80,8 @@ class Settings:
     """Pulls and pushes that may run on one daemon at the same time: twice the Engine's own default for downloads."""
     registry_rate: int = DEFAULT_REGISTRY_RATE
     """Operations per second that may turn to one registry with one credential."""
+    gitops_marks: frozenset[str] = frozenset()
+    """Labels and annotations, beside those that are known, under which ttlSecondsAfterFinished is ignored."""
     lease: LeaseSettings | None = None
     """None = this process works alone, and always."""
 
@@ -111,6 +116,7 @@ class Settings:
             log_level=level,
             max_transfers=_positive(environment, "IMAGEOPS_MAX_TRANSFERS", DEFAULT_MAX_TRANSFERS),
             registry_rate=_positive(environment, "IMAGEOPS_REGISTRY_RATE", DEFAULT_REGISTRY_RATE),
+            gitops_marks=_keys(environment.get("IMAGEOPS_GITOPS_MARKS", "")),
             lease=LeaseSettings.from_environment(environment),
         )
         for name, address in daemons.items():
@@ -144,6 +150,14 @@ def _namespaces(text: str) -> tuple[str, ...]:
         if len(name) > 63 or not _LABEL.fullmatch(name):
             raise SettingsError(f"IMAGEOPS_NAMESPACES: {name!r} is no name of a namespace")
     return names
+
+
+def _keys(text: str) -> frozenset[str]:
+    keys = frozenset(key.strip() for key in text.split(",")) if text else frozenset()
+    for key in keys:
+        if not _KEY.fullmatch(key):
+            raise SettingsError(f"IMAGEOPS_GITOPS_MARKS: {key!r} is no key of a label or annotation")
+    return keys
 
 
 def parse_daemons(text: str) -> dict[str, str]:

@@ -74,6 +74,17 @@ class Metrics:
             "Seconds since the last watch event of any kind.",
             **labels,  # type: ignore[arg-type]
         )
+        self.watch_failures = Counter(
+            "imageops_watch_failures",
+            "Lists and watches that were refused or broke, and were made anew.",
+            ["resource"],
+            **labels,  # type: ignore[arg-type]
+        )
+        self.watches_refused = Gauge(
+            "imageops_watch_places_refused",
+            "Namespaces, or the cluster, in which the operator has no right to list and watch.",
+            **labels,  # type: ignore[arg-type]
+        )
         self.leader = Gauge(
             "leader_election_master_status",
             "Whether this process holds the Lease.",

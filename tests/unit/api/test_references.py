@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from imageops.api import references
 from imageops.api.errors import OperationError
+from imageops.api.fields import REPOSITORY_PATTERN
 from imageops.api.reasons import Reason
-from imageops.api.references import Reference, parse_image_id
+from imageops.api.references import REFERENCE_FORM, Reference, parse_image_id
 
 A64 = "a" * 64
 GENERATED = 100_000
@@ -23,7 +24,7 @@ BNF = {
     "domain-component": r"(?:{letter-or-digit}|{letter-or-digit}[a-zA-Z0-9-]*{letter-or-digit})",
     "domain-name": r"{domain-component}(?:[.]{domain-component})*",
     "ipv6": r"\[[a-fA-F0-9:]+\]",
-    "domain": r"(?:{domain-name}|{ipv6})(?::[0-9]+)?",
+    "domain": r"(?:{domain-name}|{ipv6})(?::(?P<port>[0-9]+))?",
     "alpha-numeric": r"[a-z0-9]+",
     "separator": r"(?:_|[.]|__|-+)",
     "path-component": r"{alpha-numeric}(?:{separator}{alpha-numeric})*",
@@ -47,6 +48,8 @@ def expected(text: str) -> tuple[str, str, str | None, str | None] | None:
     """Return host, repository, tag and digest as the grammar and its normalisation say; None = not a reference."""
     match = ORACLE.fullmatch(text)
     if match is None or re.fullmatch("[a-f0-9]{64}", text):
+        return None
+    if match["port"] is not None and not 1 <= int(match["port"]) <= 65535:
         return None
     domain, path = match["domain"] or "docker.io", match["path"]
     domain = "docker.io" if domain == "index.docker.io" else domain
@@ -231,15 +234,15 @@ def test_image_id(text: str, image_id: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "lower-case words"),
+        ("", "is empty"),
         (A64, "image id"),
-        ("nginx:", "a tag has"),
-        (f"nginx:{'t' * 129}", "a tag has"),
+        ("nginx:", "no tag behind"),
+        (f"nginx:{'t' * 129}", "a tag is"),
         ("nginx@sha256:abc", "digest"),
         ("nginx@", "digest"),
         ("ghcr.io/Team/app", "lower case"),
         ("my_host.example/app", "host name"),
-        ("a:b/c", "host name"),
+        ("a:b/c", "port that is no number"),
         (f"a.example/{'p' * 246}", "longer than 255"),
         ("p" * 545, "longer than 544"),
     ],
@@ -251,6 +254,24 @@ def test_refusal_names_the_fault_and_not_the_text(text: str, fault: str) -> None
     assert refusal.value.reason is Reason.INVALID_REFERENCE
     assert fault in refusal.value.message
     assert len(text) < 5 or text not in refusal.value.message
+
+
+@pytest.mark.feature("ref.port")
+@pytest.mark.parametrize(
+    ("port", "good"),
+    [
+        *((port, True) for port in (1, 80, 9999, 10000, 59999, 60000, 64999, 65499, 65529, 65535)),
+        *((port, False) for port in (0, 65536, 65540, 65600, 66000, 70000, 99999, 100000, 555555)),
+    ],
+)
+def test_ports_end_at_65535(port: int, good: bool) -> None:  # noqa: FBT001 - a table
+    """At both gates, whatever the host is, and in the patterns of a policy."""
+    for host in ("localhost", "127.0.0.1", "[::1]", "ghcr.io"):
+        text = f"{host}:{port}/app:1"
+        assert (REFERENCE_FORM.complaint(text) is None) is good
+        assert (outcome(text) is not None) is good
+        assert (re.search(REPOSITORY_PATTERN, f"{host}:{port}/*") is not None) is good
+    assert outcome(f"localhost:{port}") is not None, "a tag, as no path follows"
 
 
 @pytest.mark.parametrize("pattern", [references.REFERENCE_PATTERN, references.SOURCE_PATTERN])

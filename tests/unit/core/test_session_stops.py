@@ -174,6 +174,42 @@ def test_a_token_that_comes_during_a_run_starts_one_after_it() -> None:
     assert (mine.status.run, mine.status.phase) == (2, S)
 
 
+@pytest.mark.feature("gitops.token")
+def test_a_token_that_is_taken_away_during_a_run_starts_one_after_it() -> None:
+    """It stands in the status."""
+    mine = life(pull_step("a"))
+    mine.requested_at = "again"
+    mine.look()
+    assert mine.status.pending_requested_at == "again"
+    mine.requested_at = None
+    mine.look()
+    mine.end("a")
+    assert (mine.status.run, len(mine.made)) == (2, 2)
+    mine.look()
+    assert "pending_requested_at" not in mine.status.model_dump(exclude_none=True)
+    mine.end("a")
+    assert (mine.status.run, mine.status.phase, mine.status.last_handled_requested_at) == (2, S, "again")
+
+
+@pytest.mark.feature("gitops.token")
+def test_a_retry_that_is_taken_away_during_a_run_is_made_after_it() -> None:
+    """Once, and of what failed."""
+    mine = life(pull_step("a"), pull_step("b"))
+    mine.retry_failed_at = "again"
+    mine.look()
+    assert mine.status.pending_retry_failed_at == "again"
+    mine.retry_failed_at = None
+    mine.end("a", phase=F)
+    mine.look()
+    assert (mine.status.run, mine.status.phase) == (1, Phase.RUNNING)
+    assert "pending_retry_failed_at" not in mine.status.model_dump(exclude_none=True)
+    assert mine.status.last_handled_retry_failed_at == "again"
+    mine.end("a")
+    mine.end("b")
+    mine.look()
+    assert (mine.status.run, mine.status.phase) == (1, S)
+
+
 def test_the_counts_of_a_new_run_are_its_own() -> None:
     """Also where it ends before there are steps to count."""
     status, members = finished_session(session_spec(pull_step("a"), pull_step("b")))

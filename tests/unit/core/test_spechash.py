@@ -220,6 +220,36 @@ def test_a_new_token_is_one_more_run_after_the_present_one() -> None:
     assert (quiet.write, quiet.effects, quiet.wake_at) == (Write.NOTHING, (), None)
 
 
+@pytest.mark.feature("gitops.token")
+@pytest.mark.parametrize("left", [None, "a"], ids=["taken away", "set back"])
+def test_a_token_that_was_seen_during_a_run_counts_though_it_is_taken_away(left: str | None) -> None:
+    """It is on record at once, the newest wins, and exactly one run follows, whichever token stands there then."""
+    before = running_status(requested_at="a")
+    first = decide(operation(None, before, requested_at="b"), attempt=attempt(), parent=None, now=at(0.1))
+    assert (first.write, first.status.pending_requested_at) == (Write.REPORT, "b")
+    newest = decide(operation(None, first.status, requested_at="c"), attempt=attempt(), parent=None, now=at(0.2))
+    assert newest.status.pending_requested_at == "c"
+    kept = decide(operation(None, newest.status, requested_at=left), attempt=attempt(), parent=None, now=at(0.2))
+    assert kept.status.pending_requested_at == "c"
+    over = decide(operation(None, kept.status, requested_at=left), attempt=ended(Reason.PULLED), parent=None, now=at(2))
+    assert (over.status.phase, over.status.run, over.wake_at) == (Phase.SUCCEEDED, 1, at(2))
+    again = decide(operation(None, over.status, requested_at=left), attempt=None, parent=None, now=at(2))
+    assert again.effects == (StartAttempt(run=2, number=1),)
+    assert (again.status.pending_requested_at, again.status.history[-1].trigger) == (None, Trigger.TOKEN)
+    done = decided(operation(None, again.status, requested_at=left), running=ended(Reason.PULLED, run=2), now=at(3))
+    quiet = decide(operation(None, done, requested_at=left), attempt=None, parent=None, now=at(4))
+    assert (quiet.write, quiet.effects, quiet.wake_at) == (Write.NOTHING, (), None)
+
+
+@pytest.mark.feature("gitops.token")
+def test_a_new_spec_answers_the_token_that_was_seen_before_it() -> None:
+    """One run answers both."""
+    seen = running_status().model_copy(update={"pending_requested_at": "b"})
+    changed = operation(pull_spec(image="registry.example/app:2"), seen, generation=2)
+    run = decide(changed, attempt=None, parent=None, now=at(2)).status
+    assert (run.run, run.last_handled_requested_at, run.pending_requested_at) == (2, "b", None)
+
+
 class NewerPullSpec(ImagePullSpec):
     """The spec of an operator with more defaulted fields."""
 

@@ -120,7 +120,7 @@ def test_a_dead_watch_is_no_life() -> None:
         await asyncio.sleep(watches.DEAD_SECONDS)
         assert (health.alive().good, health.alive().text) == (False, "no answer to the watch of imagepulls, sessions")
         for kind in ("imagepulls", "sessions"):
-            health.watches.answered(kind, 200)
+            health.watches.answered(kind, None, 200)
         assert health.alive().good
 
     run(story())
@@ -140,12 +140,16 @@ async def test_ready_means_watching_and_a_daemon_that_is_away_only_degrades() ->
     ready.set()
     await noting
     health.watches.expect(["imagepulls", "sessions"])
-    health.watches.answered("imagepulls", 200)
+    health.watches.answered("imagepulls", None, 200)
     assert (health.ready().good, health.ready().text) == (False, "waiting for the API server to list sessions")
-    health.watches.answered("sessions", 200)
+    health.watches.answered("sessions", None, 200)
     for name in mine.engines:
         await mine._look(name)
     assert (health.ready().good, health.ready().text) == (True, "degraded: daemon old does not answer")
+    health.watches.answered("sessions", None, 403)
+    both = "degraded: daemon old does not answer; no right to list and watch in the cluster"
+    assert (health.ready().good, health.ready().text) == (True, both)
+    health.watches.answered("sessions", None, 200)
     app._scrape(metrics, health)
     up = {name: metrics.registry.get_sample_value("imageops_daemon_up", {"daemon": name}) for name in mine.engines}
     assert up == {"default": 1.0, "old": 0.0}

@@ -194,6 +194,28 @@ def test_a_former_operation_that_may_not_be_deleted_holds_no_new_run_up() -> Non
     play(story, bench(**{f"registry.example/{name}:1": DIGEST for name in "ab"}))
 
 
+@pytest.mark.feature("gitops.ttl")
+def test_an_object_whose_time_is_over_and_that_may_not_be_deleted_is_left_in_peace() -> None:
+    """It is tried ever less often, one Event tells what was said, and it goes as soon as it may."""
+    pulls = "/apis/imageops.dev/v1alpha1/namespaces/team/imagepulls"
+    said = 'imagepulls.imageops.dev "x" is forbidden: ValidatingAdmissionPolicy "keep" denied request: It stays.'
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.kept[pulls] = api_error(403, "Forbidden", message=said)
+        mine.apply(IMAGE_PULL, "app", {"image": "registry.example/a:1", "ttlSecondsAfterFinished": 0})
+        await settle(200.0)
+        tried = mine.api.of("DELETE")
+        assert [round(request.at - tried[0].at) for request in tried] == [0, 5, 15, 35, 75, 135, 195]
+        told = [request.body for request in mine.api.of("POST") if "/events" in request.path]
+        [event] = [body for body in told if body["reason"] == "FailedDelete"]
+        assert "It stays" in event["message"]
+        mine.api.kept.clear()
+        await settle(61.0)
+        assert [path for path in mine.api.objects if "/imagepulls/" in path] == []
+
+    play(story, bench(**{"registry.example/a:1": DIGEST}))
+
+
 @pytest.mark.feature("session.refused")
 def test_a_deletion_without_an_answer_is_no_refusal() -> None:
     """It is tried again as everything is that the API server does not answer."""

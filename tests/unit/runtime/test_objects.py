@@ -101,8 +101,18 @@ def test_metadata_that_people_write_is_read() -> None:
     ],
 )
 def test_the_marks_of_gitops_tools_are_known(metadata: dict[str, Any]) -> None:
-    """Each of the four."""
+    """By their keys."""
     assert read(IMAGE_PULL, body({"image": "a"}, **metadata)).managed
+
+
+@pytest.mark.feature("gitops.ttl")
+def test_an_administrator_names_further_marks() -> None:
+    """Labels and annotations alike."""
+    marks = frozenset({"tool.example/owner"})
+    for place in ("labels", "annotations"):
+        reading = read(IMAGE_PULL, body({"image": "a"}, **{place: {"tool.example/owner": "x", "other": "y"}}))
+        assert (reading.managed, reading.carries(marks), reading.carries(frozenset())) == (False, True, False)
+    assert not read(IMAGE_PULL, body({"image": "a"})).carries(marks)
 
 
 @pytest.mark.parametrize("name", ["generation", "annotations", "labels", "ownerReferences", "finalizers"])

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from imageops.telemetry import watches
 from imageops.telemetry.watches import CLIENT_SECONDS, DEAD_SECONDS, SERVER_SECONDS, WatchAnswers
 from tests.support.virtual_time import run
 
@@ -26,12 +23,12 @@ def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next() -> No
         assert answers.dead() == []
         answers.expect(["imagepulls", "sessions"])
         await asyncio.sleep(DEAD_SECONDS - 1)
-        answers.answered("sessions", None)
-        answers.answered("version", None)
+        answers.answered("sessions", None, None)
+        answers.answered("version", None, None)
         assert answers.dead() == []
         await asyncio.sleep(1)
         assert answers.dead() == ["imagepulls"]
-        answers.answered("imagepulls", None)
+        answers.answered("imagepulls", None, None)
         assert answers.dead() == []
         await asyncio.sleep(DEAD_SECONDS)
         assert answers.dead() == ["imagepulls", "sessions"]
@@ -46,51 +43,47 @@ def test_a_watch_has_begun_with_the_first_answer_that_is_no_refusal() -> None:
     answers = WatchAnswers()
     answers.expect(["imagepulls", "sessions"])
     for refusal in (None, 403, 500):
-        answers.answered("imagepulls", refusal)
+        answers.answered("imagepulls", None, refusal)
         assert answers.awaited() == ["imagepulls", "sessions"]
-    answers.answered("imagepulls", 200)
+    answers.answered("imagepulls", None, 200)
     assert answers.awaited() == ["sessions"]
-    answers.answered("sessions", 200)
-    answers.answered("sessions", None)
+    answers.answered("sessions", None, 200)
+    answers.answered("sessions", None, None)
     assert answers.awaited() == []
     answers.expect(["imagepulls"])
     assert answers.awaited() == ["imagepulls"]
 
 
-@pytest.mark.feature("health.liveness")
-async def test_an_answer_is_headers_or_a_refusal_and_silence_is_none() -> None:
-    """Whatever its status says, and before the stream of a watch says anything."""
-    silent = asyncio.Event()
-    heard: list[tuple[str, int | None]] = []
+@pytest.mark.feature("health.unreadable")
+def test_a_namespace_that_may_not_be_read_holds_up_none_that_may(caplog: pytest.LogCaptureFixture) -> None:
+    """It is named, and logged once when the rights go and when they are back; with none at all nothing begins."""
+    answers = WatchAnswers()
+    answers.expect(["imagepulls", "sessions"], ["team-a", "team-b"])
+    for kind in ("imagepulls", "sessions"):
+        answers.answered(kind, "team-b", 403)
+    assert answers.awaited() == ["imagepulls", "sessions"]
+    answers.answered("imagepulls", "team-a", 200)
+    assert answers.awaited() == ["sessions"]
+    answers.answered("sessions", "team-a", 200)
+    answers.answered("sessions", "team-c", 403)
+    for _ in range(100):
+        answers.answered("imagepulls", "team-b", 403)
+    assert (answers.awaited(), answers.refused()) == ([], ("namespace team-b",))
+    answers.answered("imagepulls", "team-b", 500)
+    assert answers.refused() == ("namespace team-b",)
+    for kind in ("imagepulls", "sessions"):
+        answers.answered(kind, "team-b", 200)
+    assert answers.refused() == ()
+    answers.answered("sessions", "team-a", 403)
+    assert (answers.awaited(), answers.refused()) == ([], ("namespace team-a",))
+    told = [record.getMessage().split(";")[0] for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [f"no right to list and watch in namespace team-{one}" for one in "ba"]
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        if request.path == "/silent":
-            await silent.wait()
-        if request.path == "/stream":
-            response = web.StreamResponse()
-            await response.prepare(request)
-            await silent.wait()
-            return response
-        return web.Response(status=403)
 
-    application = web.Application()
-    application.router.add_route("*", "/{tail:.*}", handle)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession(
-        trace_configs=[watches.trace(lambda kind, status: heard.append((kind, status)))]
-    ) as session:
-        async with session.get(f"{base}/apis/refused?watch=true"):
-            assert heard == [("refused", 403)]
-        async with session.get(f"{base}/stream"):
-            assert heard == [("refused", 403), ("stream", 200)]
-        with pytest.raises(TimeoutError):
-            await session.get(f"{base}/silent", timeout=aiohttp.ClientTimeout(total=0.05))
-        assert heard == [("refused", 403), ("stream", 200)]
-        silent.set()
-        await runner.cleanup()
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await session.get(f"{base}/nobody")
-    assert heard == [("refused", 403), ("stream", 200), ("nobody", None)]
+def test_a_watch_that_broke_is_told_of_by_its_kind() -> None:
+    """For the metric."""
+    broken: list[str] = []
+    answers = WatchAnswers(broken.append)
+    answers.failed("sessions")
+    assert broken == ["sessions"]
+    WatchAnswers().failed("sessions")

@@ -76,7 +76,8 @@ def _type(schema: Schema) -> str:
 def _rule_messages(schema: Schema) -> Iterator[str]:
     """Yield the messages of the CEL rules of a schema and everything below it."""
     for rule in schema.get("x-kubernetes-validations", ()):
-        yield rule["message"]
+        if not rule["rule"].startswith("self.matches("):  # the form of a text: its field's description has it
+            yield rule["message"]
     for field in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])):
         yield from _rule_messages(field)
 
