@@ -9,8 +9,9 @@ from imageops.core import members as summary
 from imageops.core.members import Member
 from imageops.core.operation import Parent
 from imageops.core.run import finished
-from imageops.core.session import Session, naming_of, stop_reason, unused
+from imageops.core.session import Session, naming_of, unused
 from imageops.core.steps import names_of
+from imageops.core.stops import stop_reason
 
 
 def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:

@@ -24,6 +24,7 @@ from imageops.core.plan import Naming, kinds_of, leaves_nothing
 from imageops.core.retry import WAIT_LIMIT_SECONDS
 from imageops.core.run import UNWRITABLE, Subject, Turn, finished, run_trigger, wanted
 from imageops.core.steps import SKIPPED, Board, failure, is_lost, is_running, tally
+from imageops.core.stops import deadline_of, stop_reason, stopped_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,7 @@ class _Turn(Turn[SessionStatus]):
             return
         failed = any(row.phase in {Phase.FAILED, Phase.CANCELLED} for row in rows)
         if stopping is not None and any(row.phase == Phase.CANCELLED for row in rows):
-            self.end(_stopped_state(stopping), stopping, stopping.sentence)
+            self.end(stopped_state(stopping), stopping, stopping.sentence)
         elif failed:
             self.end(State.FAILED, Reason.STEP_FAILED, failure(rows, self.status.errors))
         else:
@@ -221,7 +222,7 @@ class _Turn(Turn[SessionStatus]):
                 self.state(State.OPEN, Reason.OPEN)
             return
         if stopping is not None:
-            self.end(_stopped_state(stopping), stopping, stopping.sentence)
+            self.end(stopped_state(stopping), stopping, stopping.sentence)
         elif spec.closed or self.idle_too_long(spec):
             failed = [one for one in members if one.status.phase != Phase.SUCCEEDED]
             if failed:
@@ -363,22 +364,6 @@ class _Turn(Turn[SessionStatus]):
 # --- what a Session comes to
 
 
-def deadline_of(spec: SessionSpec, status: SessionStatus) -> datetime | None:
-    """Return when a run in progress has to be over; the time of a suspended one starts anew when it comes back."""
-    suspended = spec.suspend or status.phase == Phase.SUSPENDED
-    if spec.active_deadline_seconds is None or status.start_time is None or suspended or finished(status):
-        return None
-    return status.start_time + timedelta(seconds=spec.active_deadline_seconds)
-
-
-def stop_reason(spec: SessionSpec, status: SessionStatus, *, now: datetime) -> Reason | None:
-    """Say whether a run is to stop."""
-    if spec.cancel:
-        return Reason.CANCELLED
-    deadline = deadline_of(spec, status)
-    return Reason.DEADLINE_EXCEEDED if deadline is not None and now >= deadline else None
-
-
 def _is_busy(session: Session, status: SessionStatus, spec: SessionSpec) -> bool:
     """Tell whether an operation has something left to do, be it to remove its image after a promotion."""
     left_over = unused(session, status, spec)
@@ -409,7 +394,3 @@ def unused(session: Session, status: SessionStatus, spec: SessionSpec) -> set[st
 def naming_of(session: Session, status: SessionStatus) -> Naming:
     """Return what the names of the Session's operations are made of in its present run."""
     return Naming(session.name, session.uid, status.run, session.foreign)
-
-
-def _stopped_state(reason: Reason) -> State:
-    return State.CANCELLED if reason is Reason.CANCELLED else State.FAILED

@@ -119,7 +119,7 @@ def test_a_lasting_error_is_tried_as_often_as_allowed(*, restarts: bool) -> None
     """Also by a new process each time."""
 
     async def story(mine: OperatorBench) -> None:
-        mine.engine.failures["distribution"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
+        mine.engine.failures["pull"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
         mine.apply(IMAGE_PULL, "app", SPEC | {"backoffLimit": 2})
         for _ in range(10):
             await settle(6.0)
@@ -128,7 +128,7 @@ def test_a_lasting_error_is_tried_as_often_as_allowed(*, restarts: bool) -> None
 
     mine = play(story, bench())
     status = mine.status(IMAGE_PULL, "app")
-    assert (status["phase"], status["attempts"], len(mine.engine.seen("distribution"))) == ("Failed", 3, 3)
+    assert (status["phase"], status["attempts"], len(mine.engine.seen("pull"))) == ("Failed", 3, 3)
     assert {condition["reason"] for condition in status["conditions"]} == {"BackoffLimitExceeded"}
     assert mine.events[-1] == ("app", "BackoffLimitExceeded")
 

@@ -17,7 +17,7 @@ from imageops.api.status import SecretReference
 from imageops.cluster.secrets import NamespaceSecrets
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
-from imageops.engine.protocol import RegistryAuth, RemoteImage
+from imageops.engine.protocol import PullReceipt, RecordSink, RegistryAuth, RemoteImage
 from imageops.runtime.attempts import OperationCredentials
 from imageops.tools.check import CheckTool
 from imageops.tools.execution import Execution
@@ -55,6 +55,15 @@ class Registry(RecordingEngine):
         if password not in self.takes:
             raise OperationError(Reason.AUTH_FAILED)
         return await RecordingEngine.distribution(self, reference, auth=auth)
+
+    async def pull(
+        self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
+    ) -> PullReceipt:
+        """Refuse an anonymous pull, before which nothing is asked, where nobody may be anonymous."""
+        if auth is None and NOTHING not in self.takes:
+            self.asked.append(NOTHING)
+            raise OperationError(Reason.AUTH_FAILED)
+        return await RecordingEngine.pull(self, reference, platform=platform, auth=auth, sink=sink)
 
 
 class Namespace:
