@@ -119,7 +119,7 @@ def test_a_lasting_error_is_tried_as_often_as_allowed(*, restarts: bool) -> None
     """Also by a new process each time."""
 
     async def story(mine: OperatorBench) -> None:
-        mine.engine.failures["distribution"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
+        mine.engine.failures["pull"] = OperationError(Reason.REGISTRY_UNAVAILABLE)
         mine.apply(IMAGE_PULL, "app", SPEC | {"backoffLimit": 2})
         for _ in range(10):
             await settle(6.0)
@@ -128,7 +128,7 @@ def test_a_lasting_error_is_tried_as_often_as_allowed(*, restarts: bool) -> None
 
     mine = play(story, bench())
     status = mine.status(IMAGE_PULL, "app")
-    assert (status["phase"], status["attempts"], len(mine.engine.seen("distribution"))) == ("Failed", 3, 3)
+    assert (status["phase"], status["attempts"], len(mine.engine.seen("pull"))) == ("Failed", 3, 3)
     assert {condition["reason"] for condition in status["conditions"]} == {"BackoffLimitExceeded"}
     assert mine.events[-1] == ("app", "BackoffLimitExceeded")
 
@@ -206,7 +206,7 @@ def test_a_change_that_comes_before_a_commit_is_decided_on_first() -> None:
 
     async def story(mine: OperatorBench) -> None:
         mine.api.delay = 1.0
-        mine.engine.failures["distribution"] = OperationError(Reason.AUTH_FAILED)
+        mine.engine.failures["pull"] = OperationError(Reason.AUTH_FAILED)
         mine.apply(IMAGE_PULL, "app", SPEC)
         await settle(1.5)  # the ServiceAccount is read by now, and the end of the attempt is on its way
         mine.engine.failures.clear()
