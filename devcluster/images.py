@@ -160,6 +160,10 @@ class Repository:
         self._finish(self._send(iter((content,))), digest)
         return digest
 
+    def blob_url(self, digest: str) -> str:
+        """Say where a blob is served."""
+        return f"{self._base}/blobs/{digest}"
+
     def put_layer(self, layer: _Layer) -> PushedLayer:
         """Push a layer while it is made."""
         location = self._send(layer.pieces())

@@ -161,6 +161,15 @@ def zstd_image(target: Repository, seed: int) -> Entry:
     return _image(target, [_blob(target, "application/vnd.oci.image.layer.v1.tar+zstd", _zstd(archive))], [archive])
 
 
+def foreign_image(target: Repository, seed: int) -> Entry:
+    """Write an image with a layer that its manifest has the reader fetch by URL, which leads to this repository."""
+    archives = [_tar(name, f"{seed}/{name}".encode()) for name in ("foreign", "own")]
+    layers = [_blob(target, "application/vnd.oci.image.layer.v1.tar", archive) for archive in archives]
+    layers[0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+    layers[0]["urls"] = [target.blob_url(layers[0]["digest"])]
+    return _image(target, layers, archives)
+
+
 def tall_image(target: Repository, seed: int) -> Entry:
     """Write an image of 130 layers."""
     archives = [_tar(f"layer-{number}", f"{seed}/{number}".encode()) for number in range(130)]

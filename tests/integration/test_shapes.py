@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from devcluster.images import manifest_digest
 from devcluster.shapes import PushedShape
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, SESSION
 from tests.integration.conftest import MakeGate, MakeImage, through
+from tests.support.memory_registry import serving
 from tests.support.objects import Objects, reason
 from tests.support.sessions import promote, pull, push, tag
 from tests.support.watched_engine import EngineUnderTest
@@ -176,6 +178,24 @@ def test_a_manifest_of_any_make_is_promoted_as_it_is_or_refused_at_once(
         assert (reason(body), row["reason"], row["attempts"]) == ("StepFailed", "EngineUnsupported", 1)
     assert gate.requests == ()
     assert engine.daemon.inspect(shape.reference) is None
+
+
+@pytest.mark.feature("pull.shapes")
+def test_a_foreign_layer_is_promoted_with_the_image(
+    objects: Objects, containerd: EngineUnderTest, make_gate: MakeGate
+) -> None:
+    """Its content is fetched by the URL of its manifest and sent along: equal digests, and the target has the layer."""
+    with serving() as source, serving() as target:
+        here, there = make_gate(source.address), make_gate(target.address)
+        unique = secrets.token_hex(4)
+        shape = shapes.push_single(here.address, f"test/{unique}", "1", shapes.foreign_image, seed=int(unique, 16))
+        fetched = json.loads(source.manifests[shape.digest][1])["layers"][0]
+        assert fetched["urls"]
+        steps = [promote("ship", shape.reference, f"{there.address}/{shape.repository}:1")]
+        body = objects.run(SESSION, "release", {"daemonName": containerd.name, "steps": steps})
+        assert reason(body) == "Completed", body["status"]
+        assert target.manifests["1"] == source.manifests["1"]
+        assert fetched["digest"] in target.blobs
 
 
 @pytest.mark.feature("pull.shapes", "pull.succeeds")

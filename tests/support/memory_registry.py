@@ -65,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             media_type, found = "application/octet-stream", self.store.blobs.get(reference)
         if found is None:
-            return self._answer(404, {})
+            code = "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN"
+            error = f'{{"errors":[{{"code":"{code}","message":"not here"}}]}}'
+            return self._answer(404, {"Content-Type": "application/json"}, error.encode())
         return self._answer(200, {"Content-Type": media_type}, found)
 
     def do_HEAD(self) -> None:

@@ -206,7 +206,7 @@ def test_a_change_that_comes_before_a_commit_is_decided_on_first() -> None:
 
     async def story(mine: OperatorBench) -> None:
         mine.api.delay = 1.0
-        mine.engine.failures["distribution"] = OperationError(Reason.AUTH_FAILED)
+        mine.engine.failures["pull"] = OperationError(Reason.AUTH_FAILED)
         mine.apply(IMAGE_PULL, "app", SPEC)
         await settle(1.5)  # the ServiceAccount is read by now, and the end of the attempt is on its way
         mine.engine.failures.clear()
