@@ -23,8 +23,10 @@ from pathlib import Path
 
 LOGS = Path(".dev") / "suites"
 _GENTLY = ("nice", "-n", "19")
-_TERMINATED = 128 + signal.SIGTERM
-_INTERRUPTED = 128 + signal.SIGINT
+_KILLED = 128
+"""Shells add this to the number of the signal that ended a command."""
+_TERMINATED = _KILLED + signal.SIGTERM
+_INTERRUPTED = _KILLED + signal.SIGINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Suites:
             process.terminate()
         status = process.wait()
         self._running.discard(process)
-        return Outcome(suite, status, time.monotonic() - began)
+        return Outcome(suite, status if status >= 0 else _KILLED - status, time.monotonic() - began)
 
 
 def log_of(suite: str) -> Path:

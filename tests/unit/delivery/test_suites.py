@@ -14,12 +14,13 @@ from tests.support.suites import LOGS, main
 
 ROOT = Path(__file__).parents[3]
 MAKEFILE = """
+.PHONY: good also-good bad also-bad waits
 good also-good:
 \t@echo $@ has run
 bad also-bad:
 \t@echo $@ has run; exit 3
 waits:
-\t@echo waits; touch waits; exec sleep 600
+\t@echo waits; exec sleep 600
 """
 
 
@@ -80,7 +81,7 @@ def test_what_is_asked_to_end_ends_its_suites_and_begins_no_more(tmp_path: Path)
         assert next(heard).startswith("beside make waits")
         assert list(heard) == []
         log = tmp_path / LOGS / "waits.log"
-        while not log.exists() or "waits" not in log.read_text(encoding="utf-8"):
+        while not log.exists() or "waits\n" not in log.read_text(encoding="utf-8"):
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
