@@ -89,10 +89,7 @@ class Controller:
         gone: Callable[[Entry], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Put the parts together.
-
-        `left` is told the uid of every object that has no further work, `gone` of each that the watch says is deleted.
-        """
+        """Put the parts together; `left` is told of uids that have no further work, `gone` of objects that are deleted."""
         self._left = left
         self._gone = gone
         self._api = api
@@ -164,8 +161,7 @@ class Controller:
         entry = self._store.get(key.uid)
         if entry is None:
             return
-        entry.written = status
-        entry.written_wire = stored.get("status") or {}
+        entry.written, entry.written_wire = status, stored.get("status") or {}
         entry.confirmed = True
         entry.exact = not is_newer(entry.resource_version, stored["metadata"]["resourceVersion"])
         self._absorb(entry, stored)
@@ -253,8 +249,7 @@ class Controller:
         self._store.remove(entry)
         self._writer.forget(entry.key.uid)
         self._wake_session(entry)
-        if self._accepting:
-            self._gone(entry)
+        self._gone(entry)
 
     def _wake_session(self, entry: Entry) -> None:
         session = self._store.session_of(entry)
@@ -267,8 +262,7 @@ class Controller:
         try:
             while entry.dirty and not entry.gone:
                 entry.dirty = False
-                began = time.perf_counter()
-                failed = True
+                began, failed = time.perf_counter(), True
                 try:
                     await self._turn(entry)
                     failed = False
