@@ -89,7 +89,7 @@ class Controller:
         gone: Callable[[Entry], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Put the parts together; `left` is told of uids that have no further work, `gone` of objects that are deleted."""
+        """Put the parts together; `left` is told of uids with no further work, `gone` of deleted objects."""
         self._left = left
         self._gone = gone
         self._api = api
