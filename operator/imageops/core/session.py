@@ -59,7 +59,8 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
     elif turn.wants_retry():
         turn.retry_failed()
     turn.observe()
-    turn.remember_tokens()
+    turn.remember_token()
+    turn.set(pending_retry_failed_at=turn.retry_token())
     if session.spec is not None:
         turn.remove_former(session.spec)
     if not finished(turn.status):
@@ -88,13 +89,7 @@ class _Turn(Turn[SessionStatus]):
             errors=(),
             evidence=(),
             statistics=None,
-            total=0,
-            pending=0,
-            running=0,
-            succeeded=0,
-            failed=0,
-            cancelled=0,
-            skipped=0,
+            **dict.fromkeys(("total", "pending", "running", "succeeded", "failed", "cancelled", "skipped"), 0),
         )
 
     def retry_token(self) -> str | None:
@@ -105,17 +100,8 @@ class _Turn(Turn[SessionStatus]):
         return self.retry_token() is not None and finished(self.status)
 
     def retry_answered(self) -> dict[str, str | None]:
-        """Return the fields that say that the token is answered; see `begin_run`."""
-        status = self.status
-        answered = self.session.retry_failed_at or status.pending_retry_failed_at or status.last_handled_retry_failed_at
-        return {"last_handled_retry_failed_at": answered, "pending_retry_failed_at": None}
-
-    def remember_tokens(self) -> None:
-        """Put tokens on record that cannot be answered yet."""
-        self.remember_token()
-        token = self.retry_token()
-        if token != self.status.pending_retry_failed_at:
-            self.set(pending_retry_failed_at=token)
+        token = self.session.retry_failed_at or self.retry_token() or self.status.last_handled_retry_failed_at
+        return {"last_handled_retry_failed_at": token, "pending_retry_failed_at": None}
 
     def retry_failed(self) -> None:
         """Go on with the same run: the steps that did not succeed are made again."""

@@ -77,10 +77,7 @@ class Controller:
         gone: Callable[[Entry], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Put the parts together.
-
-        `left` is told the uid of every object that has no further work, `gone` of each that the watch says is deleted.
-        """
+        """Put the parts together; `left` is told of uids with no further work, `gone` of deleted objects."""
         self._left = left
         self._gone = gone
         self._api = api
@@ -160,8 +157,7 @@ class Controller:
         entry = self._store.get(key.uid)
         if entry is None:
             return
-        entry.written = status
-        entry.written_wire = stored.get("status") or {}
+        entry.written, entry.written_wire = status, stored.get("status") or {}
         entry.confirmed, entry.status_refused = True, None
         entry.exact = not is_newer(entry.resource_version, stored["metadata"]["resourceVersion"])
         self._absorb(entry, stored)
@@ -250,8 +246,7 @@ class Controller:
         self._store.remove(entry)
         self._writer.forget(entry.key.uid)
         self._wake_session(entry)
-        if self._accepting:
-            self._gone(entry)
+        self._gone(entry)
 
     def _wake_session(self, entry: Entry) -> None:
         session = self._store.session_of(entry)
@@ -264,8 +259,7 @@ class Controller:
         try:
             while entry.dirty and not entry.gone:
                 entry.dirty = False
-                began = time.perf_counter()
-                failed = True
+                began, failed = time.perf_counter(), True
                 try:
                     await self._turn(entry)
                     failed = False
