@@ -24,6 +24,12 @@ def mounts(container: dict[str, Any]) -> dict[str, str]:
     return {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
 
 
+def certificate_volume(rendered: Rendered) -> dict[str, Any]:
+    """Return the volume with the certificates for daemons behind TCP."""
+    [volume] = [volume for volume in rendered.pod["volumes"] if volume["name"] == "certificates"]
+    return dict(volume)
+
+
 @pytest.mark.feature("chart.dind-volume", "chart.modes")
 @everywhere
 def test_the_engine_starts_first_and_keeps_its_data_on_the_volume(version: str) -> None:
@@ -109,7 +115,8 @@ def test_the_nodes_socket_is_mounted_for_its_group(version: str) -> None:
     """And nothing else of the node."""
     rendered = render(MODES["hostPath"], {"daemon": {"hostPath": {"socket": "/run/docker.sock"}}}, version=version)
     assert rendered.pod["securityContext"]["supplementalGroups"] == [998]
-    assert rendered.pod["volumes"] == [{"name": "socket", "hostPath": {"path": "/run/docker.sock", "type": "Socket"}}]
+    [volume] = [volume for volume in rendered.pod["volumes"] if "hostPath" in volume]
+    assert volume == {"name": "socket", "hostPath": {"path": "/run/docker.sock", "type": "Socket"}}
     assert rendered.workload["spec"]["strategy"] == {"type": "Recreate"}
 
 
@@ -118,15 +125,14 @@ def test_the_nodes_socket_is_mounted_for_its_group(version: str) -> None:
 def test_daemons_behind_tcp_have_certificates_and_one_leader(version: str) -> None:
     """Certificates come as a volume, so that renewed ones arrive in the running pod; pods are spread over nodes."""
     rendered = render(MODES["tcp"], version=version)
-    [volume] = rendered.pod["volumes"]
-    [source] = volume["projected"]["sources"]
+    [source] = certificate_volume(rendered)["projected"]["sources"]
     assert source["secret"]["name"] == "builder-client"
     assert [item["path"] for item in source["secret"]["items"]] == [
         "builder/ca.crt",
         "builder/tls.crt",
         "builder/tls.key",
     ]
-    assert "subPath" not in rendered.operator["volumeMounts"][0]
+    assert not any("subPath" in mount for mount in rendered.operator["volumeMounts"])
     assert rendered.pod["securityContext"]["fsGroup"] == 65532
     assert rendered.environment["IMAGEOPS_LEASE_DURATION_SECONDS"] == "15"
     [spread] = rendered.pod["topologySpreadConstraints"]
@@ -137,14 +143,17 @@ def test_daemons_behind_tcp_have_certificates_and_one_leader(version: str) -> No
 @pytest.mark.parametrize("values", [*MODES.values(), ISSUED], ids=[*MODES, "issued"])
 def test_the_operator_takes_the_settings_that_the_chart_gives_it(values: Values) -> None:
     """Read by the operator's own code: daemons with their certificates, names, limits."""
-    rendered = render(values, {"logLevel": "DEBUG", "registryRate": 7, "daemon": {"maxTransfers": 3}})
+    rendered = render(
+        values, {"logLevel": "DEBUG", "registryRate": 7, "gitopsMarks": ["a.example/b"], "daemon": {"maxTransfers": 3}}
+    )
     settings = Settings.from_environment(rendered.environment)
+    assert settings.gitops_marks == {"a.example/b"}
     assert (settings.log_level, settings.registry_rate, settings.max_transfers) == ("DEBUG", 7, 3)
     if merged(MODES["dind"], values).get("daemon", {}).get("mode") != "tcp":
         assert settings.daemons == {"default": "unix:///run/imageops/docker.sock"}
         return
     assert settings.default_daemon == "builder"
-    sources = rendered.pod["volumes"][0]["projected"]["sources"]
+    sources = certificate_volume(rendered)["projected"]["sources"]
     items = [item["path"] for source in sources for item in source["secret"]["items"]]
     for name in settings.daemons:
         tls = settings.daemon_tls(name)
@@ -168,7 +177,7 @@ def test_cert_manager_issues_the_certificates_of_both_sides(version: str) -> Non
         assert certificates[name]["secretName"] == name
     # X.509 has room for 64 characters: names of daemons are in the alternative names, which have no limit.
     assert {name for name, spec in certificates.items() if "commonName" in spec} == {"imageops-ca", "imageops-client"}
-    secrets = {source["secret"]["name"] for source in rendered.pod["volumes"][0]["projected"]["sources"]}
+    secrets = {source["secret"]["name"] for source in certificate_volume(rendered)["projected"]["sources"]}
     assert secrets == {"imageops-client"}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from imageops.api.reasons import Reason
-from imageops.api.registry_hints import BROKEN_IMAGE_HINT, PROXY_HINT, STORAGE_HINT
+from imageops.api.registry_hints import BROKEN_IMAGE_HINT, NEWER_ENGINE_HINT, PROXY_HINT, STORAGE_HINT
 
 
 class Call(StrEnum):
@@ -235,14 +235,20 @@ RULES = (
         r"unexpected media type",
         r"media type .{1,120} is no longer supported",
         r"encountered remote .{1,120} when fetching",
+        # What Engine 29 says of a signature, or another artifact in the dress of an image.
+        r"mismatched image rootfs and manifest layers",
+    ),
+    _rule(
+        Reason.ENGINE_UNSUPPORTED,
+        _ALL,
         # What Engine 20.10 says of any manifest it does not know: it takes it for one of schema 1.
         r"missing signature key",
         r"unsupported schema version",
-        # Layers that the store cannot unpack, though they arrived as they are: more than it can stack, compressed by
-        # zstd on an engine before 23.0, and on Engine 29 a signature or another artifact in the dress of an image.
+        # Layers that arrived as they are, and that a graph driver cannot stack, or an engine before 23.0 not unpack, as
+        # they are compressed by zstd.
         r"max depth exceeded",
         r"Error processing tar file\(exit status 1\): (?:archive/tar: invalid tar header|unexpected EOF)",
-        r"mismatched image rootfs and manifest layers",
+        hint=NEWER_ENGINE_HINT,
     ),
     _rule(
         # The manifest and the configuration are what they are called: the image itself does not fit together.

@@ -86,6 +86,13 @@ def test_no_answer_of_a_known_product_is_a_daemon_error() -> None:
         ),
         (Call.PUSH, "name unknown: repository name not known to registry", Reason.IMAGE_NOT_FOUND, "Create"),
         (Call.PULL, "layers from manifest don't match image configuration", Reason.DIGEST_MISMATCH, "build the image"),
+        (Call.PULL, "failed to register layer: max depth exceeded", Reason.ENGINE_UNSUPPORTED, "newer one"),
+        (
+            Call.PULL,
+            "failed to register layer: Error processing tar file(exit status 1): unexpected EOF",
+            Reason.ENGINE_UNSUPPORTED,
+            "newer one",
+        ),
     ],
 )
 def test_where_the_reason_alone_misleads_the_hint_names_the_cure(
