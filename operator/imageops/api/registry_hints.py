@@ -21,8 +21,8 @@ CREATE_REPOSITORY_HINT = (
     " registries make none by themselves, and hide those that the account may not see."
 )
 NEWER_ENGINE_HINT = (
-    "This Docker Engine cannot unpack or keep such an image: name a daemon with a newer one in daemonName, such as the 29"
-    " line with the containerd image store."
+    "This Docker Engine cannot unpack or keep such an image: name a daemon with a newer one in daemonName, such as one"
+    " of the 29 line with the containerd image store."
 )
 BROKEN_IMAGE_HINT = (
     "Manifest, configuration and layers of the image do not belong together: build the image anew and push it again,"
