@@ -194,17 +194,17 @@ def test_a_token_taken_away_during_a_run_causes_one_after_it(
     held: Stage, kind: Kind, operator: OperatorProcess
 ) -> None:
     """As the next apply of a manifest without it does, and also where the operator is killed in between."""
-    held.create(kind, "lost", Course.RUNS)
-    held.wait(kind, "lost", State.RUNNING)
-    held.objects.ask_again(kind, "lost", "once")
-    held.objects.wait(kind, "lost", lambda body: body["status"].get("pendingRequestedAt") == "once")
-    held.objects.patch(kind, "lost", {"metadata": {"annotations": {REQUESTED_AT: None}}})
+    held.create(kind, "taken", Course.RUNS)
+    held.wait(kind, "taken", State.RUNNING)
+    held.objects.ask_again(kind, "taken", "once")
+    held.objects.wait(kind, "taken", lambda body: body["status"].get("pendingRequestedAt") == "once")
+    held.objects.patch(kind, "taken", {"metadata": {"annotations": {REQUESTED_AT: None}}})
     operator.kill()
     operator.start()
     held.let_go()
-    body = held.objects.wait(kind, "lost", run_ended(2))
-    look_once(held, f"after-lost-{kind.singular}")
-    assert held.objects.get(kind, "lost")["status"] == body["status"]
+    body = held.objects.wait(kind, "taken", run_ended(2))
+    look_once(held, f"after-taken-{kind.singular}")
+    assert held.objects.get(kind, "taken")["status"] == body["status"]
     assert (body["status"]["run"], body["status"]["phase"]) == (2, "Succeeded")
     assert body["status"]["lastHandledRequestedAt"] == "once"
     assert "pendingRequestedAt" not in body["status"]
