@@ -20,6 +20,10 @@ DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG = "kubernetes.io/dockercfg"
 BASIC_AUTH = "kubernetes.io/basic-auth"
 
+MAX_ENTRIES = 1_000
+"""Entries of one Secret at most: each is compared with the image in the loop that serves all."""
+MAX_TRIED = 8
+"""Credentials that are tried for one image at most; each is a question to the registry."""
 MAX_BYTES = 64 * 1024
 """Bytes of one credential at most. It travels in a header of each request, and servers refuse longer ones."""
 _EVERY_HOST = "*"
@@ -49,7 +53,7 @@ class SecretCredentials:
     def for_image(self, host: str, repository: str) -> tuple[Match, ...]:
         """Return the credentials for an image, the one that is most to the point first; empty if there is none.
 
-        A broken entry is passed over where another one serves.
+        They are `MAX_TRIED` at most. A broken entry is passed over where another one serves.
 
         Raises:
             OperationError: SecretInvalid, if all that is for the image is broken; CredentialHelperUnsupported, where a
@@ -59,19 +63,21 @@ class SecretCredentials:
         image = Scope.of_image(host, repository)
         if image is None:
             return ()
+        scopes = ((Scope.of(server), entry) for server, entry in self.entries.items())
+        ranked = [(scope.rank, entry) for scope, entry in scopes if scope is not None and scope.covers(image)]
+        ranked.sort(key=lambda one: one[0], reverse=True)  # of equal ones the first stays the first
         found: list[Match] = []
         broken: OperationError | None = None
-        for server, entry in self.entries.items():
-            scope = Scope.of(server)
-            if scope is None or not scope.covers(image):
-                continue
+        for rank, entry in ranked:
             try:
                 auth = _read(self.name, entry, host)
             except OperationError as error:
                 broken = broken or error
                 continue
             if auth is not None:
-                found.append(Match(scope.rank, auth))
+                found.append(Match(rank, auth))
+            if len(found) == MAX_TRIED:
+                break
         if not found and broken is not None:
             raise broken
         if not found and self._needs_helper(image):
@@ -79,7 +85,7 @@ class SecretCredentials:
                 Reason.CREDENTIAL_HELPER_UNSUPPORTED,
                 f"Secret {self.name!r} names a credential helper for {host}, and the operator runs none.",
             )
-        return tuple(sorted(found, key=lambda match: match.rank, reverse=True))
+        return tuple(found)
 
     def _needs_helper(self, image: Scope) -> bool:
         if _EVERY_HOST in self.helpers:
@@ -103,9 +109,9 @@ def parse_secret(secret: Mapping[str, Any]) -> SecretCredentials:
         auths = config.get("auths") or {}
         if not isinstance(auths, dict):
             raise _invalid(name, "its list of registries is not a map")
-        return SecretCredentials(name=name, entries=auths, helpers=tuple(_helpers(config)))
+        return SecretCredentials(name=name, entries=_bounded(name, auths), helpers=tuple(_helpers(name, config)))
     if kind == DOCKER_CFG:
-        return SecretCredentials(name=name, entries=_json(name, data, ".dockercfg"))
+        return SecretCredentials(name=name, entries=_bounded(name, _json(name, data, ".dockercfg")))
     if kind == BASIC_AUTH:
         server = (metadata.get("annotations") or {}).get(REGISTRY_ANNOTATION, "")
         if Scope.of(server) is None:
@@ -117,10 +123,16 @@ def parse_secret(secret: Mapping[str, Any]) -> SecretCredentials:
     raise _invalid(name, "its type is not dockerconfigjson, dockercfg or basic-auth")
 
 
-def _helpers(config: Mapping[str, Any]) -> Iterator[str]:
+def _bounded(name: str, entries: dict[str, Any]) -> dict[str, Any]:
+    if len(entries) > MAX_ENTRIES:
+        raise _invalid(name, f"it names more than {MAX_ENTRIES} registries")
+    return entries
+
+
+def _helpers(name: str, config: Mapping[str, Any]) -> Iterator[str]:
     named = config.get("credhelpers")
     if isinstance(named, dict):
-        yield from (server for server in named if server != _EVERY_HOST)
+        yield from (server for server in _bounded(name, named) if server != _EVERY_HOST)
     if config.get("credsstore"):
         yield _EVERY_HOST
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from imageops.access.credentials import Match, SecretCredentials
+from imageops.access.credentials import MAX_TRIED, Match, SecretCredentials
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
@@ -171,8 +171,8 @@ def _candidates(secret: str, matches: Iterable[Match], method: AuthMethod) -> It
 
 
 def _distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Drop what is the same credential once more."""
+    """Drop what is the same credential once more, and all beyond those that are tried."""
     first: dict[RegistryAuth | None, Candidate] = {}
     for candidate in candidates:
         first.setdefault(candidate.auth, candidate)
-    return tuple(first.values())
+    return tuple(first.values())[:MAX_TRIED]

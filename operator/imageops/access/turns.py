@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from imageops.access.resolution import Candidates
+from imageops.access.resolution import Candidate, Candidates
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.status import AuthStatus
@@ -47,6 +47,10 @@ class Refusals:
         """Begin anew."""
         self._marks.clear()
 
+    def copy(self) -> "Refusals":
+        """Return what is known, apart: what is added there is not added here."""
+        return Refusals(self.run, set(self._marks))
+
     def __contains__(self, auth: RegistryAuth | None) -> bool:
         return _mark(auth) in self._marks
 
@@ -58,8 +62,13 @@ def next_one(candidates: Candidates, refusals: Refusals) -> ChosenCredential:
         OperationError: All were. SecretNotFound while a listed Secret is absent, else AuthFailed.
 
     """
-    left = [candidate for candidate in candidates.in_order if candidate.auth not in refusals]
-    refused = [f"{one.label} (refused)" for one in candidates.in_order if one.auth is not None and one not in left]
+    left: list[Candidate] = []
+    refused: list[str] = []
+    for one in candidates.in_order:
+        if one.auth not in refusals:
+            left.append(one)
+        elif one.auth is not None:
+            refused.append(f"{one.label} (refused)")
     note = _note([*refused, *candidates.passed_over], candidates.advice)
     awaited = _waiting(candidates.awaited, note) if candidates.awaited is not None else None
     if not left:
@@ -72,9 +81,11 @@ def meaning(error: OperationError, chosen: ChosenCredential, refusals: Refusals)
 
     A registry that hides what an account may not see answers as if there were no such image, so that counts as well. So
     do words that nobody knows about a credential that nothing has accepted: they are not repeated with the same one.
+    One that has expired leaves its turn to another; the last of them is read anew.
     """
     unknown_words = error.reason is Reason.REGISTRY_ERROR and not error.repeated
-    if error.reason not in _MAY_BE_THE_CREDENTIAL and not unknown_words:
+    expired = error.reason is Reason.AUTH_EXPIRED and chosen.others_left
+    if error.reason not in _MAY_BE_THE_CREDENTIAL and not unknown_words and not expired:
         return error
     refusals.add(chosen.auth)
     if chosen.others_left:
@@ -82,9 +93,10 @@ def meaning(error: OperationError, chosen: ChosenCredential, refusals: Refusals)
     if error.reason is Reason.AUTH_FAILED and chosen.awaited is not None:
         return chosen.awaited
     refusals.forget()  # it is the end of the run, or of one check of many, the next of which is to see what has changed
-    if error.reason is Reason.IMAGE_NOT_FOUND and chosen.note:
-        return OperationError(error.reason, error.message, hint=f"{chosen.note} {error.hint}")
-    return error
+    if not chosen.note:
+        return error
+    # Here and not where it was refused: that may be a stream that objects of other namespaces share.
+    return OperationError(error.reason, error.message, hint=f"{chosen.note} {error.hint}", repeated=error.repeated)
 
 
 def _waiting(absent: OperationError, note: str) -> OperationError:

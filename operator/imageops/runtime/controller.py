@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from imageops.api.kinds import SESSION, Kind
@@ -18,19 +17,11 @@ from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.events import EventRecorder
 from imageops.cluster.objects import ObjectKey
-from imageops.cluster.status_writer import (
-    Basis,
-    GetBasis,
-    GoneError,
-    RefusedError,
-    StaleError,
-    StatusWriter,
-    UnwrittenError,
-)
-from imageops.core.creation import Refused
-from imageops.core.effects import Decision, StopAttempt, Write
+from imageops.cluster.status_writer import GoneError, StatusWriter
+from imageops.core.effects import Decision, StopAttempt
 from imageops.runtime.effects import Effects, Start
-from imageops.runtime.objects import Entry, ObjectStore, Reading, absorb, is_newer, met
+from imageops.runtime.objects import Entry, ObjectStore, absorb, is_newer, met
+from imageops.runtime.status_writes import StatusWrites
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -80,7 +71,6 @@ class Controller:
         """Put the parts together; `left` is told of uids with no further work, `gone` of deleted objects."""
         self._left = left
         self._gone = gone
-        self._api = api
         self._store = store
         self._writer = writer
         self._deciders = deciders
@@ -95,6 +85,16 @@ class Controller:
             wake=self.wake,
             absorb=self._absorb,
             observe=self.observe,
+        )
+        self._writes = StatusWrites(
+            api=api,
+            writer=writer,
+            clock=clock,
+            left=left,
+            wake=self.wake,
+            wake_in=self._wake_in,
+            absorb=self._absorb,
+            catch_up=self._catch_up,
         )
         self._began = clock()
         self._accepting = True
@@ -209,17 +209,6 @@ class Controller:
         if body is not None:
             self._take(entry, body)
 
-    def _basis(self, entry: Entry, reading: Reading | None = None) -> GetBasis:
-        """Return what gives the basis of a write, or None once the status, or this reading, is void."""
-        adopted = entry.adopted
-
-        def basis() -> Basis | None:
-            self._catch_up(entry)
-            same = entry.adopted == adopted and (reading is None or entry.reading is reading)
-            return Basis(entry.resource_version, entry.written if entry.exact else None) if same else None
-
-        return basis
-
     def _absorb(self, entry: Entry, body: Mapping[str, Any]) -> None:
         if is_newer(entry.resource_version, body["metadata"]["resourceVersion"]):
             return
@@ -280,7 +269,7 @@ class Controller:
 
     async def _turn(self, entry: Entry) -> None:
         if entry.doubted:
-            await self._read_again(entry)
+            await self._writes.read_again(entry)
         self._catch_up(entry)
         if not entry.is_rid_of_disowned():
             return
@@ -291,15 +280,8 @@ class Controller:
             return
         outcome_seen = entry.attempt is not None and entry.attempt.outcome is not None
         self._stop_attempt(entry, decision)
-        if decision.write is Write.COMMIT and not await self._commit(entry, decision):
+        if not await self._writes.take(entry, decision, now=now):
             return
-        if decision.write is Write.REPORT:
-            self._writer.report(
-                entry.key,
-                decision.status,
-                basis=self._basis(entry),
-                failed=lambda error: self._report_failed(entry, error),
-            )
         before = entry.status
         ended = before.completion_time is None and decision.status.completion_time is not None
         entry.status = decision.status
@@ -315,67 +297,11 @@ class Controller:
         for effect in decision.effects:
             await self._effects.carry_out(entry, effect, now=now)
 
-    async def _commit(self, entry: Entry, decision: "Decision[Any]") -> bool:
-        """Write before acting; False = the object is not what it was, decide again."""
-        known = entry.resource_version, entry.adopted, entry.reading
-        try:
-            await self._writer.commit(entry.key, decision.status, basis=self._basis(entry, entry.reading))
-        except StaleError:
-            await self._read_again(entry)
-            lost = bool(entry.written == decision.status)  # only the answer to this very write
-            if not lost and known == (entry.resource_version, entry.adopted, entry.reading):
-                self._refuse(entry, HTTPStatus.CONFLICT, "")  # and not for its age
-                return False
-            entry.dirty = True
-            return lost
-        except RefusedError as error:
-            self._refuse(entry, error.code, error.message)
-            return False
-        return True
-
-    def _report_failed(self, entry: Entry, error: UnwrittenError) -> None:
-        if isinstance(error, StaleError):
-            entry.doubted = True
-        elif isinstance(error, RefusedError):
-            self._refuse(entry, error.code, error.message)
-        self.wake(entry)
-
-    def _refuse(self, entry: Entry, code: int, message: str) -> None:
-        """Let an object whose status is refused hold nothing: no daemon call, no place, no lock.
-
-        For good, it is decided on at once, to end in memory. For now, it is tried again later, and stored before the
-        daemon is called.
-        """
-        before = entry.status_refused
-        times = before.times + 1 if before is not None else 1
-        refused = Refused(code=code, message=message, at=self._clock(), times=times)
-        entry.status_refused, entry.confirmed = refused, False
-        if entry.attempt is not None:
-            entry.attempt.stop(Reason.INTERRUPTED)
-        self._left(entry.key.uid)
-        if refused.for_good:
-            entry.dirty = True
-        else:
-            self._wake_in(entry, max(0.0, (refused.due - self._clock()).total_seconds()))
-
     def _stop_attempt(self, entry: Entry, decision: "Decision[Any]") -> None:
         """Stop what a decision stops, before and whatever becomes of its write."""
         for effect in decision.effects:
             if isinstance(effect, StopAttempt) and entry.attempt is not None:
                 entry.attempt.stop(effect.reason)
-
-    async def _read_again(self, entry: Entry) -> None:
-        entry.doubted = False
-        try:
-            body = await self._api.get(entry.key.path)
-        except ApiError as error:
-            if error.not_found:
-                raise GoneError(str(entry.key)) from error
-            await asyncio.sleep(1.0)
-            return
-        if body["metadata"]["uid"] != entry.key.uid:
-            raise GoneError(str(entry.key))
-        self._absorb(entry, body)
 
     def _set_timer(self, entry: Entry, wake_at: datetime | None, now: datetime) -> None:
         if entry.timer is not None:

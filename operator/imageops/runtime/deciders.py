@@ -153,7 +153,7 @@ class OperationDecider:
             own=_source(spec),
             session=_source(session.spec) if session is not None else CredentialSource(),
             writes=isinstance(spec, ImagePushSpec),
-            refusals=entry.refusals,
+            refusals=entry.refusals if purpose is Purpose.RUN else entry.refusals.copy(),
         )
         status: OperationStatus = entry.status
         arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))

@@ -7,7 +7,7 @@ from imageops.api.operations import ImagePullPolicy
 from imageops.api.reasons import Reason
 from imageops.tools.evidence import ImageResult
 from imageops.tools.pull import PullArguments, PullTool
-from imageops.tools.surroundings import known_credential, known_daemon
+from imageops.tools.surroundings import RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ToolContext
 
 
@@ -36,10 +36,12 @@ class CheckTool:
         return ImageResult(reason=Reason.ALREADY_PRESENT, message=f"{arguments.reference} is unchanged.")
 
     async def _compare(self, arguments: PullArguments, context: ToolContext, digest: str) -> None:
-        daemon, host = self.pull.daemon, arguments.reference.host
-        auth = (await known_credential(self.pull.credentials, arguments.reference, context)).auth
-        with daemon.budgets.visit(host, auth, self.pull.requester) as visit:
-            remote = await daemon.engine.distribution(arguments.reference, auth=auth)
+        pull, reference = self.pull, arguments.reference
+        chosen = await known_credential(pull.credentials, reference, context)
+        access = RegistryAccess(pull.daemon, pull.credentials, pull.requester, reference, chosen)
+        with pull.daemon.budgets.visit(reference.host, chosen.auth, pull.requester) as visit:
+            async with access.judged():
+                remote = await access.lookup()
             visit.served()
         if remote is None:
             raise OperationError(Reason.IMAGE_NOT_FOUND)

@@ -121,10 +121,6 @@ class RegistryAccess:
         except OperationError as error:
             verdict = await self._verdict(error)
             if verdict is None or verdict == Verdict(error.reason):
-                if error.reason is Reason.AUTH_FAILED and self.chosen.note:
-                    raise OperationError(
-                        error.reason, error.message, hint=f"{self.chosen.note} {error.hint}"
-                    ) from error
                 raise
             message = f"{verdict.reason.sentence} The image is {self.reference}."
             hint = _hint(error.reason, verdict)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageops.access.credentials import MAX_BYTES, parse_secret
+from imageops.access.credentials import MAX_BYTES, MAX_ENTRIES, MAX_TRIED, parse_secret
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.engine.auth_header import auth_header
@@ -312,3 +312,16 @@ def test_no_content_makes_the_parser_fail_otherwise(content: Any) -> None:
             Reason.SECRET_INVALID,
             Reason.CREDENTIAL_HELPER_UNSUPPORTED,
         }
+
+
+@pytest.mark.feature("cred.kubelet")
+def test_a_secret_full_of_entries_for_one_image_costs_as_little_as_another() -> None:
+    """So many credentials as are tried are decoded, those most to the point; one that names too many is of no use."""
+    entry = {"username": USER, "password": PASSWORD}
+    many = {f"u{number}@registry.example{'/team' * (number % 2)}": entry for number in range(MAX_ENTRIES)}
+    matches = parse_secret(config_secret(many)).for_image("registry.example", "team/app")
+    assert [match.rank for match in matches] == ["registry.example/team"] * MAX_TRIED
+    many |= {"one.too.many": entry}
+    with pytest.raises(OperationError) as caught:
+        parse_secret(config_secret(many))
+    assert caught.value.reason is Reason.SECRET_INVALID

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imageops.access.credentials import SecretCredentials
+from imageops.access.credentials import MAX_TRIED, SecretCredentials
 from imageops.access.resolution import MAX_LISTED, Candidates, CredentialSource, resolve
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
@@ -263,3 +263,12 @@ async def test_an_anonymous_push_says_what_to_name() -> None:
     found = await resolve(REF, own=NOTHING, session=NOTHING, reader=reader, writes=True)
     assert (found.in_order[0].auth, reader.read) == (None, [])
     assert "secretRef" in found.advice
+
+
+@pytest.mark.feature("cred.kubelet")
+async def test_a_list_of_good_secrets_is_not_tried_without_end() -> None:
+    """Each is a question to the registry."""
+    names: list[str | None] = [f"s{number}" for number in range(20)]
+    reader = Namespace({str(name): HOST for name in names}, {"robot": names})
+    found = await resolve(REF, own=source(account="robot"), session=NOTHING, reader=reader, writes=False)
+    assert len(found.in_order) == MAX_TRIED

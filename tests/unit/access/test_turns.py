@@ -44,7 +44,7 @@ def test_each_credential_has_its_turn_once(reason: Reason) -> None:
 
 
 @pytest.mark.feature("cred.kubelet")
-@pytest.mark.parametrize("reason", [Reason.AUTH_EXPIRED, Reason.REGISTRY_UNAVAILABLE, Reason.RATE_LIMITED])
+@pytest.mark.parametrize("reason", [Reason.DAEMON_ERROR, Reason.REGISTRY_UNAVAILABLE, Reason.RATE_LIMITED])
 def test_what_is_not_the_credentials_fault_is_no_turn(reason: Reason) -> None:
     """The next attempt begins with the same one."""
     refusals = Refusals(1)
@@ -132,3 +132,39 @@ def test_nothing_of_a_credential_is_kept() -> None:
     assert auth in refusals
     assert None not in refusals
     assert "planted" not in repr(refusals)
+
+
+@pytest.mark.feature("cred.kubelet")
+def test_one_that_has_expired_leaves_its_turn_and_the_last_is_read_anew() -> None:
+    """The first of two is not sent again, the second may be renewed; one alone may be renewed as well."""
+    expired = OperationError(Reason.AUTH_EXPIRED)
+    refusals = Refusals(1)
+    pair = Candidates(in_order=(candidate("stale"), candidate("renewed")))
+    for names in (["stale", "renewed"], ["renewed"]):
+        assert tried(pair, refusals, expired) == (names, expired)
+    alone = Candidates(in_order=(candidate("only"),))
+    for _ in range(2):
+        assert tried(alone, Refusals(1), expired) == (["only"], expired)
+
+
+@pytest.mark.feature("cred.kubelet")
+def test_words_that_nobody_knows_leave_the_turn_where_they_may_mean_the_password() -> None:
+    """Where the credential was taken before they are those of a fault that passes."""
+    pair = Candidates(in_order=(candidate("first"), candidate("second")))
+    unknown = OperationError(Reason.REGISTRY_ERROR, repeated=False)
+    names, told = tried(pair, Refusals(1), unknown)
+    assert (names, told.reason, told.repeated) == (["first", "second"], Reason.REGISTRY_ERROR, False)
+    assert tried(pair, Refusals(1), OperationError(Reason.REGISTRY_ERROR))[0] == ["first"]
+
+
+@pytest.mark.feature("cred.kubelet")
+def test_what_was_passed_over_is_told_by_the_operation_itself() -> None:
+    """With its own words and no other's, as the refusal may be that of a stream which others share."""
+    refused = OperationError(Reason.AUTH_FAILED, hint="Check it.")
+    told = meaning(refused, ChosenCredential(None, ANONYMOUS, "Something was passed over."), Refusals(1))
+    assert told is not None
+    assert (told.reason, told.hint, refused.hint) == (
+        Reason.AUTH_FAILED,
+        "Something was passed over. Check it.",
+        "Check it.",
+    )

@@ -378,7 +378,7 @@ def test_a_status_that_the_api_server_does_not_take_now_is_tried_again_later() -
         mine.apply(IMAGE_PULL, "app", SPEC)
         await settle()
         assert mine.status(IMAGE_PULL, "app")["phase"] == "Succeeded"
-        mine.api.script = [api_error(404)]
+        mine.engine.during["pull"] = mine.api.objects.clear
         mine.apply(IMAGE_PULL, "app", SPEC | {"image": "registry.example/none:1"})
         await settle()
         assert [entry.gone for entry in mine.store] == [True]

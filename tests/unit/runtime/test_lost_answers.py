@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -140,7 +141,8 @@ def test_an_edit_that_overtakes_the_reading_after_a_lost_answer_is_run() -> None
 
         let_watch_lag(mine)
         mine.api.made = once("completionTime", lose_at_once)
-        mine.controller._api = SimpleNamespace(get=get)  # type: ignore[assignment]
+        server: Any = SimpleNamespace(get=get)
+        mine.controller._writes = replace(mine.controller._writes, api=server)
         mine.apply(IMAGE_PULL, "app", SPEC)
         await settle()
         status = mine.status(IMAGE_PULL, "app")

@@ -231,3 +231,38 @@ def test_an_attempt_is_stopped_before_its_status_is_written() -> None:
         assert holding(mine) == []
 
     play(story, bench())
+
+
+@pytest.mark.feature("fault.refused-status")
+def test_a_webhook_that_says_404_ends_nobody_for_good() -> None:
+    """The object is there, so it is tried again, and holds nothing meanwhile."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.api.sealed[""] = api_error(404, "NotFound", message='admission webhook "w" denied the request')
+        mine.apply(IMAGE_TAG, "app", MOVES)
+        await settle(30.0)
+        assert (holding(mine), [entry.gone for entry in mine.store]) == ([], [False])
+        mine.api.sealed.clear()
+        await settle(61.0)
+        assert mine.status(IMAGE_TAG, "app")["phase"] == "Succeeded"
+
+    play(story, bench())
+
+
+@pytest.mark.feature("fault.refused-status")
+def test_a_running_session_without_the_right_asks_less_and_less_often() -> None:
+    """However often its members have news."""
+
+    async def story(mine: OperatorBench) -> None:
+        mine.engine.gate = asyncio.Event()
+        steps = [{"name": "get", "pull": {"image": REF, "imagePullPolicy": "Always"}}]
+        mine.api.sealed[mine.path(SESSION, "release")] = NO_RIGHT
+        mine.apply(SESSION, "release", {"steps": steps})
+        await settle(600.0)
+        assert 5 <= len(mine.writes(SESSION, "release")) <= 16
+        mine.api.sealed.clear()
+        mine.engine.gate.set()
+        await settle(61.0)
+        assert mine.status(SESSION, "release")["phase"] in {"Succeeded", "Running"}
+
+    play(story, bench())
