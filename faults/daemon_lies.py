@@ -82,7 +82,10 @@ def tell(site: Site, engine: WatchedEngine, lie: Lie) -> Told:
         try:
             with StatusWatch(objects, lie.kind) as watch:
                 began = time.monotonic()
-                objects.create(lie.kind, "app", {"image": reference, "daemonName": engine.name, "backoffLimit": 0})
+                spec = {"image": reference, "daemonName": engine.name, "backoffLimit": 0}
+                if lie.kind is IMAGE_PULL:
+                    spec["platforms"] = ["linux/amd64"]  # so that a question goes before it
+                objects.create(lie.kind, "app", spec)
                 told = objects.wait(lie.kind, "app", run_ended(1), seconds=END_SECONDS)
                 seconds = time.monotonic() - began
                 phases = {one.status.get("phase") for one in watch.wait_for(told)}

@@ -21,7 +21,7 @@ from imageops.core.conditions import FALSE, TRUE, State
 from imageops.core.plan import Naming
 from imageops.engine import auth_header as headers
 from imageops.engine import docker_engine
-from imageops.runtime import controller, finalizer, objects
+from imageops.runtime import effects, finalizer, objects
 from imageops.runtime.attempts import RunningAttempt
 from imageops.tools import push
 
@@ -74,7 +74,7 @@ def _keep_finalizers() -> None:
     async def set_finalizer(api: ApiServer, entry: objects.Entry, *, present: bool) -> dict[str, Any] | None:
         return await original(api, entry, present=present) if present else None
 
-    _put(controller, "set_finalizer", set_finalizer)
+    _put(effects, "set_finalizer", set_finalizer)
 
 
 def _read_differently(change: Callable[[Any], Mapping[str, Any]]) -> Callable[[], None]:
@@ -86,7 +86,6 @@ def _read_differently(change: Callable[[Any], Mapping[str, Any]]) -> Callable[[]
             return status.model_copy(update=change(status))
 
         _put(objects, "read_status", read_status)
-        _put(controller, "read_status", read_status)
 
     return make
 

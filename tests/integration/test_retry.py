@@ -153,7 +153,9 @@ def test_a_wait_that_a_registry_tells_is_held_to_reason(
     gate = make_gate(image.registry)
     body = f'{{"errors":[{{"code":"TOOMANYREQUESTS","message":"{told}"}}]}}'
     gate.script(path=path, status=429, headers={"Content-Type": "application/json"}, body=body.encode())
-    objects.create(IMAGE_PULL, "limited", {"image": through(gate, image), "daemonName": engine.name})
+    # With a platform a question goes before the pull; Engine 29 alone asks by HEAD, whose answer has no words.
+    spec = {"image": through(gate, image), "daemonName": engine.name, "platforms": ["linux/amd64"]}
+    objects.create(IMAGE_PULL, "limited", spec)
     error = objects.wait(IMAGE_PULL, "limited", _has_failed)["status"]["error"]
     assert error["reason"] == "RateLimited"
     assert least <= error["retryAfterSeconds"] <= most

@@ -107,16 +107,16 @@ class StatusWrites:
                 return False
             lost = bool(entry.written == decision.status)  # only the answer to this very write
             if not lost and known == (entry.resource_version, entry.adopted, entry.reading):
-                self._refuse(entry, HTTPStatus.CONFLICT, "")  # and not for its age
+                self._refuse(entry, HTTPStatus.CONFLICT, "", waiting=True)  # and not for its age
                 return False
             entry.dirty = True
             return lost
         except GoneError:
             await self.read_again(entry)  # which says so again, unless it was a webhook's word
-            self._refuse(entry, HTTPStatus.NOT_FOUND, "")
+            self._refuse(entry, HTTPStatus.NOT_FOUND, "", waiting=True)
             return False
         except RefusedError as error:
-            self._refuse(entry, error.code, error.message)
+            self._refuse(entry, error.code, error.message, waiting=True)
             return False
         return True
 
@@ -125,23 +125,30 @@ class StatusWrites:
             case StaleError():
                 entry.doubted = True
             case RefusedError(code=code, message=message):
-                self._refuse(entry, code, message)
+                self._refuse(entry, code, message, waiting=False)
             case _:
-                self._refuse(entry, HTTPStatus.NOT_FOUND, "")
+                self._refuse(entry, HTTPStatus.NOT_FOUND, "", waiting=False)
         if entry.doubted or entry.unwritable:
             self.wake(entry)
 
-    def _refuse(self, entry: Entry, code: int, message: str) -> None:
-        """Let an object whose status is refused hold nothing: no daemon call, no place, no lock.
+    def _refuse(self, entry: Entry, code: int, message: str, *, waiting: bool) -> None:
+        """Let an object whose status is refused keep nothing that others wait for.
 
-        For good, it is decided on at once, to end in memory. For now, it is tried again later, and stored before the
-        daemon is called.
+        For good, its attempt is stopped, and it is decided on at once, to end in memory. For now, a transfer goes on to
+        its end, as in an outage of the API server, and the next attempt is stored before the daemon is called.
+
+        Args:
+            entry: The object.
+            code: The HTTP status of the refusal.
+            message: Its words.
+            waiting: Whether an attempt may be waiting for this very status, with a lock or a place in its hands.
+
         """
         before = entry.status_refused
         times = before.times + 1 if before is not None else 1
         refused = Refused(code=code, message=message, at=self.clock(), times=times)
         entry.status_refused, entry.confirmed = refused, False
-        if entry.attempt is not None:
+        if entry.attempt is not None and (waiting or refused.for_good):
             entry.attempt.stop(Reason.INTERRUPTED)
         self.left(entry.key.uid)
         if refused.for_good:
