@@ -83,6 +83,28 @@ def test_a_registry_that_keeps_nothing_is_a_failed_attempt(
     assert served(cluster, image) is None
 
 
+@pytest.mark.feature("push.succeeds")
+def test_a_registry_that_keeps_nothing_and_says_so_without_a_word_is_a_failed_attempt(
+    objects: Objects,
+    watched: WatchedEngine,
+    make_image: MakeImage,
+    make_gate: MakeGate,
+    cluster: Environment,
+) -> None:
+    """Its 404 has no body: a graph driver's Engine tells the status, Engine 29 nothing, and none makes it a success."""
+    image = make_image()
+    gate = make_gate(cluster.registry_target)
+    headers = {} if watched.keeps_digests else {"Docker-Content-Digest": f"sha256:{'a' * 64}"}
+    gate.script(method="PUT", path=r".*/manifests/.*", status=201, headers=headers)
+    for method in ("HEAD", "GET"):
+        gate.script(method=method, path=r".*/manifests/1$", status=404)
+    target = local(watched, image, f"{gate.address}/{image.repository}:1")
+    spec = {"image": target, "daemonName": watched.name, "backoffLimit": 0, "ifExists": "Replace"}
+    error = objects.run(IMAGE_PUSH, "app", spec)["status"]["error"]
+    assert error["reason"] in {"ImageChanged", *(["RegistryError"] if watched.keeps_digests else [])}
+    assert served(cluster, image) is None
+
+
 @pytest.mark.feature("push.denied-in-200-stream")
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_denied_upload_is_seen_in_the_stream(

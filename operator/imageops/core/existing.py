@@ -36,7 +36,6 @@ def push_verdict(
     required_digest: str | None,
     remote_digest: str | None,
     own_digests: Collection[str],
-    hidden: bool = False,
 ) -> Reason | None:
     """Say whether a push is already done or to be left; None = push.
 
@@ -45,7 +44,6 @@ def push_verdict(
         required_digest: What the registry's tag must be now, if the spec demands something.
         remote_digest: What the registry's tag is now; None = it has no such tag, or does not show it.
         own_digests: The digests under which the daemon's content is known in the target repository.
-        hidden: Whether it has the tag and a policy of its own keeps it from being shown.
 
     Raises:
         OperationError: PreconditionFailed or TagConflict.
@@ -55,7 +53,7 @@ def push_verdict(
         return Reason.ALREADY_PUSHED
     if required_digest is not None and remote_digest != required_digest:
         raise OperationError(Reason.PRECONDITION_FAILED)
-    if (remote_digest is None and not hidden) or if_exists is IfExists.REPLACE:
+    if remote_digest is None or if_exists is IfExists.REPLACE:
         return None
     if if_exists is IfExists.SKIP:
         return Reason.PUSH_SKIPPED

@@ -10,19 +10,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from imageops.api.reasons import Reason
 from imageops.api.registry_hints import CREATE_REPOSITORY_HINT
-from imageops.engine.words import A_401, CLEARLY_A_RIGHT, REMOTE, RULES, THE_REGISTRYS, Call
+from imageops.engine.names import without_names
+from imageops.engine.words import A_401, CLEARLY_A_RIGHT, REMOTE, RULES, STATUS, THE_REGISTRYS, Call, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from imageops.api.references import Reference
 
-MAX_TEXT = 32 * 1024
-"""Characters of a text that are looked at. What matters stands before the body that an engine repeats."""
+MAX_TEXT = 8 * 1024
+"""Characters of a text that are looked at. What matters stands before the body that an engine repeats, and whoever
+chooses that body shall not choose how long the interpreter is busy with it."""
 MIN_RETRY_AFTER_SECONDS = 1.0
 """A shorter wait is about one burst of requests, and tells nothing of when an operation should come back."""
 MAX_RETRY_AFTER_SECONDS = 900.0
@@ -50,10 +49,10 @@ _UNREADABLE = re.compile(
     r"|unexpected end of JSON input",
     re.IGNORECASE,
 )
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]*[^\s\"'<>:;,.]", re.IGNORECASE)
-_SIGNATURE = re.compile(r"\b(?:x-amz-|x-goog-|sig(?:nature)?=|expires=)", re.IGNORECASE)
-_BEFORE_A_NAME = r"(?:(?<![A-Za-z0-9_./-])|(?<=:repository/))"
-"""Where a name begins: not within a longer one, but within the name that AWS gives to a repository."""
+_TELLS_A_STATUS = re.compile(rf"error parsing HTTP [45]\d\d\b|{STATUS}[45]\d\d\b|token response", re.IGNORECASE)
+"""By this an engine tells that it was refused, or that it was not the registry who answered."""
+_AN_ERRORS_CODE = re.compile(r"(?:\w+ \"(?:URL|STORAGE)\": |error from registry: |errors:\s{1,4}|unknown: ){0,4}")
+"""What an engine puts before the code with which an error begins."""
 _RETRY_AFTER = re.compile(
     r"\b(?:retry[- ]after|(?:try|retry) again (?:in|after))[\"':=\s]{1,4}"
     r"((?:\d{1,6}(?:\.\d{1,6})? ?[^\W\d_]{0,12}){1,4})",
@@ -76,16 +75,15 @@ def classify(call: Call, status: int | None, text: str, *, reference: Reference 
         call: What the daemon was asked to do.
         status: The HTTP status that came with the text; None for an error inside a stream.
         text: The error's words, in full.
-        reference: What the call was about. Users choose it, so its words are taken out of the text first: an image
-            called `too-many-requests` shall not look like a rate limit.
+        reference: What the call was about. Users choose it, so its words are taken out of the text first.
 
     Returns:
         A reason of the retryable or the final class; REGISTRY_ERROR for words of a registry that nobody has seen,
         DAEMON_ERROR for any other.
     """
-    words = _without_names(text[:MAX_TEXT], reference)
+    words = without_names(text[:MAX_TEXT], reference)
     for rule in RULES:
-        if call in rule.calls and rule.phrases.search(words):
+        if call in rule.calls and _speaks(rule, words, reference):
             return _found(call, status, words, rule.reason, rule.hint)
     if call not in REMOTE:
         return Finding(Reason.DAEMON_ERROR)
@@ -96,12 +94,17 @@ def classify(call: Call, status: int | None, text: str, *, reference: Reference 
 
 def unreadable(call: Call, text: str) -> bool:
     """Tell whether a registry answered a question without refusing anything, and the engine cannot make it out."""
-    return call is Call.DISTRIBUTION and _UNREADABLE.search(text[:MAX_TEXT]) is not None
+    words = without_names(text[:MAX_TEXT], None)
+    refused = _TELLS_A_STATUS.search(words) or THE_REGISTRYS.search(words)
+    return call is Call.DISTRIBUTION and not refused and _UNREADABLE.search(words) is not None
 
 
-def retry_after(text: str) -> float | None:
-    """Return the seconds after which a text says to come back, 15 min at most; None where it says nothing of use."""
-    match = _RETRY_AFTER.search(text[:MAX_TEXT])
+def retry_after(text: str, *, reference: Reference | None = None) -> float | None:
+    """Return the seconds after which a text says to come back, 15 min at most; None where it says nothing of use.
+
+    An image called `retry-after:900` says nothing: its name is taken out first.
+    """
+    match = _RETRY_AFTER.search(without_names(text[:MAX_TEXT], reference))
     if match is None:
         return None
     parts = _PART.findall(match[1])
@@ -109,6 +112,22 @@ def retry_after(text: str) -> float | None:
         return None
     seconds = sum(float(value) * _SECONDS[unit.lower()] for value, unit in parts)
     return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds >= MIN_RETRY_AFTER_SECONDS else None
+
+
+def _speaks(rule: Rule, words: str, reference: Reference | None) -> bool:
+    """Tell whether a text has one of a rule's phrases.
+
+    A rate limit pauses a registry for others too, so there a phrase that is also part of the image's own name counts
+    only as the code with which the error begins: a name that was not taken out stands behind some other words.
+    """
+    if reference is None or rule.reason is not Reason.RATE_LIMITED:
+        return rule.phrases.search(words) is not None
+    name = str(reference).lower()
+    return any(match[0].lower() not in name or _begins_it(words, match) for match in rule.phrases.finditer(words))
+
+
+def _begins_it(words: str, match: re.Match[str]) -> bool:
+    return words[match.end() :][:1] in {"", ":", "\n"} and _AN_ERRORS_CODE.fullmatch(words[: match.start()]) is not None
 
 
 def _found(call: Call, status: int | None, words: str, reason: Reason, hint: str | None) -> Finding:
@@ -122,41 +141,3 @@ def _doubtful(status: int | None, words: str) -> bool:
         return False
     # Engine 29 passes on the words of a 503 in the same way as those of a 403.
     return words.startswith("error from registry") or (A_401.search(words) is not None and "denied" not in words)
-
-
-def _without_names(text: str, reference: Reference | None) -> str:
-    text = _URL.sub(lambda url: _kind_of(url[0]), text)
-    if reference is not None:
-        for spelling in sorted(_spellings(reference), key=len, reverse=True):
-            text = re.sub(rf"{_BEFORE_A_NAME}{re.escape(spelling)}(?![A-Za-z0-9_/-])", "IMAGE", text)
-        if reference.tag is not None:
-            text = re.sub(rf"(?i)(tag[=: \"']{{1,3}}){re.escape(reference.tag)}(?![A-Za-z0-9_.-])", r"\1TAG", text)
-    return text
-
-
-def _kind_of(url: str) -> str:
-    """Name an address by what it is for: one outside of a registry's interface, with parameters, is of its storage."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "URL"
-    signed = "sha256" in parts.path or _SIGNATURE.search(parts.query) is not None
-    return "STORAGE" if signed and not parts.path.startswith("/v2/") and "scope=" not in parts.query else "URL"
-
-
-def _spellings(reference: Reference) -> Iterable[str]:
-    """Yield the ways in which an engine or a registry writes a reference."""
-    names = {reference.name, reference.repository}
-    if reference.host == "docker.io":
-        names |= {reference.repository.removeprefix("library/")}
-    for name in names:
-        for selector in (reference.tag, reference.digest):
-            if selector is not None:
-                yield f"{name}:{selector}"
-                yield f"{name}@{selector}"
-                yield f"{name}/{selector}/manifest.json"  # Artifactory's path
-        if reference.tag is not None and reference.digest is not None:
-            yield f"{name}:{reference.tag}@{reference.digest}"
-        if "/" in name:
-            # A bare word alone could be any word of the message.
-            yield name

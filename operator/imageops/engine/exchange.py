@@ -89,7 +89,7 @@ class Request:
         if reason is Reason.REGISTRY_UNAVAILABLE and unreadable(self.call, text):
             error = self.error(reason)
             return UnreadableAnswerError(reason, error.message, hint=error.hint)
-        wait = retry_after(text) if reason is Reason.RATE_LIMITED else None
+        wait = retry_after(text, reference=self.reference) if reason is Reason.RATE_LIMITED else None
         return self.error(reason, wait=wait, hint=finding.hint, doubtful=finding.doubtful)
 
     def error(

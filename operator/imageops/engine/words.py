@@ -52,6 +52,8 @@ def _rule(reason: Reason, calls: frozenset[Call], *phrases: str, hint: str | Non
 
 STATUS = r"\b(?:status:?|HTTP|URL:|STORAGE:|status code:?) "
 """What stands before the registry's HTTP status, where an engine tells it; addresses have become URL or STORAGE."""
+_WRONG = r"(?:incorrect|invalid|wrong|bad|malformed|not valid)\b"
+_OR = r"(?:,? or |, |/)(?:(?:has|have|is|are|been|already|an?) ){0,3}"
 
 RULES = (
     _rule(
@@ -85,6 +87,22 @@ RULES = (
         r"\(text/html\) from remote: not found",
         r"error parsing HTTP 404 response body: invalid character '<'",
         r"^unknown: \s{0,9}<(?:!doctype|html)",
+    ),
+    _rule(
+        Reason.PLATFORM_NOT_FOUND,
+        _ALL,
+        # Before the rate limits: these repeat a platform, and its words are a user's.
+        r"no matching manifest for",
+        r"no match for platform",
+        r"does not (?:provide|match) (?:the )?(?:specified|requested|any) platform",
+        r"multiple matching manifests found but no specific platform requested",
+        r"image operating system .{1,80} cannot be used",
+    ),
+    _rule(
+        Reason.INVALID_SPEC,
+        _ALL,
+        r"unknown operating system or architecture",
+        r"is an invalid (?:OS |architecture |platform )?component of",
     ),
     _rule(
         Reason.RATE_LIMITED,
@@ -204,28 +222,15 @@ RULES = (
         Reason.AUTH_FAILED,
         REMOTE,
         r"password was incorrect or you're required",
-        r"either incorrect, expired",
+        # Wrong or expired: whoever says both does not know that it was good before.
+        rf"\b{_WRONG}{_OR}expired",
+        rf"\bexpired{_OR}{_WRONG}",
     ),
     _rule(
         Reason.AUTH_EXPIRED,
         REMOTE,
         r"\b(?:token|credentials?|session|jwt|authorization)\b[^.:;]{0,40}\bexpired",
         r"\bexpired ?(?:token|credentials?)",
-    ),
-    _rule(
-        Reason.PLATFORM_NOT_FOUND,
-        _ALL,
-        r"no matching manifest for",
-        r"no match for platform",
-        r"does not (?:provide|match) (?:the )?(?:specified|requested|any) platform",
-        r"multiple matching manifests found but no specific platform requested",
-        r"image operating system .{1,80} cannot be used",
-    ),
-    _rule(
-        Reason.INVALID_SPEC,
-        _ALL,
-        r"unknown operating system or architecture",
-        r"is an invalid (?:OS |architecture |platform )?component of",
     ),
     _rule(
         Reason.ENGINE_UNSUPPORTED,
@@ -347,6 +352,12 @@ RULES = (
         # The registry took the manifest and did not name it. Docker 28 sees that itself; Engine 29 believes that all is
         # well, and the look afterwards tells.
         r"invalid content digest in response",
+    ),
+    _rule(
+        Reason.IMAGE_NOT_FOUND,
+        _PULLS,
+        # A 404 without a word is one of the manifest: a token service's stands behind the request that was meant.
+        r"^error parsing HTTP 404 response body: unexpected end of JSON input(?:: \"(?:\s|\\[nrt]){0,9}\")?\s{0,9}$",
     ),
     _rule(
         # The status is known and no fault of the registry's own: it may mean the credential.

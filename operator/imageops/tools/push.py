@@ -87,7 +87,6 @@ class PushTool:
                     if_exists=arguments.if_exists,
                     required_digest=arguments.required_digest,
                     remote_digest=remote_digest,
-                    hidden=hidden,
                     own_digests=own,
                 )
                 if arguments.dry_run:
@@ -121,13 +120,12 @@ class PushTool:
         access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
         with self.daemon.budgets.visit(reference.host, chosen.auth, self.requester) as visit:
             async with access.judged():
-                remote_digest, hidden = await _now(arguments, access)
+                remote_digest, _ = await _now(arguments, access)
                 visit.served()
         push_verdict(
             if_exists=arguments.if_exists if known else IfExists.REPLACE,
             required_digest=arguments.required_digest,
             remote_digest=remote_digest,
-            hidden=hidden,
             own_digests=known,
         )
         unchecked = "the right to push, and the image, which an earlier step would have made"
@@ -164,7 +162,7 @@ class PushTool:
             receipt = await engine.push(reference, platform=arguments.one_platform, auth=auth, sink=sink)
         except OperationError as error:
             if error.reason is Reason.AUTH_FAILED and _mounted_from_elsewhere(image, reference):
-                raise OperationError(error.reason, error.message, hint=MOUNT_HINT) from error
+                raise OperationError(error.reason, error.message, hint=MOUNT_HINT, doubtful=error.doubtful) from error
             raise
         progress.stream_finished()
         progress.reached(Stage.VERIFYING)
@@ -277,18 +275,16 @@ def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozense
 async def _now(arguments: PushArguments, access: RegistryAccess) -> tuple[str | None, bool]:
     """Ask what the tag is now: its digest, None for no tag; and whether nobody can tell.
 
-    A policy of the registry may hide it. What cannot be made out keeps no push back that replaces whatever there is.
+    A policy of the registry may hide it, or refuse the question whatever there is; the answer may not be made out. That
+    keeps no push back that replaces whatever there is. To any other it tells nothing, least of all that a tag exists.
     """
     try:
         before = await access.lookup()
-    except UnreadableAnswerError:
-        if arguments.if_exists is not IfExists.REPLACE or arguments.required_digest is not None:
+    except OperationError as error:
+        untold = isinstance(error, UnreadableAnswerError) or error.reason is Reason.REGISTRY_POLICY_DENIED
+        if not untold or arguments.if_exists is not IfExists.REPLACE or arguments.required_digest is not None:
             raise
         return None, True
-    except OperationError as error:
-        if error.reason is Reason.REGISTRY_POLICY_DENIED:
-            return None, True
-        raise
     return (before.digest if before is not None else None), False
 
 

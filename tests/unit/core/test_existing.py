@@ -131,21 +131,3 @@ def test_a_tag_moves_only_where_it_may(
 def test_a_platform_without_variant_asks_for_any(asked: str, actual: str | None, *, expected: bool) -> None:
     """And arm64 is arm64/v8."""
     assert platform_matches(asked, actual) is expected
-
-
-@pytest.mark.feature("error.public-reports")
-@pytest.mark.parametrize(
-    ("if_exists", "required", "expected"),
-    [
-        (IfExists.FAIL, None, Reason.TAG_CONFLICT),
-        (IfExists.SKIP, None, Reason.PUSH_SKIPPED),
-        (IfExists.REPLACE, None, GO),
-        (IfExists.REPLACE, DIGEST, Reason.PRECONDITION_FAILED),
-    ],
-)
-def test_a_tag_that_the_registry_hides_is_unknown_content(
-    if_exists: IfExists, required: str | None, expected: Reason | None
-) -> None:
-    """It is there, and what nobody knows fulfils no demand."""
-    facts = {"if_exists": if_exists, "required_digest": required, "remote_digest": None, "own_digests": {DIGEST}}
-    assert verdict(push_verdict, **facts, hidden=True) == expected

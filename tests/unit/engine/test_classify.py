@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.references import Reference
-from imageops.engine.classify import classify, retry_after
+from imageops.engine.classify import MAX_TEXT, classify, retry_after, unreadable
 from imageops.engine.words import Call
 from tests.support.registry_answers import answers
 
@@ -129,6 +129,79 @@ def test_words_that_hide_what_was_wrong_are_doubtful(status: int | None, text: s
     assert (found.reason, found.doubtful) == (Reason.AUTH_FAILED, doubtful)
 
 
+@pytest.mark.feature("cred.wrong-once")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("unauthorized: credentials are invalid or expired", Reason.AUTH_FAILED),
+        ("error from registry: The token is invalid or has expired", Reason.AUTH_FAILED),
+        ("unauthorized: user name or token incorrect or expired", Reason.AUTH_FAILED),
+        ("unauthorized: token is expired or invalid", Reason.AUTH_FAILED),
+        ("denied: invalid/expired token", Reason.AUTH_FAILED),
+        ("unauthorized: an invalid, expired or revoked token was sent", Reason.AUTH_FAILED),
+        ("denied: Your authorization token has expired. Reauthenticate and try again.", Reason.AUTH_EXPIRED),
+        ("unauthorized: personal access token is expired", Reason.AUTH_EXPIRED),
+        ("unauthorized: invalid token: token is expired by 25m6s", Reason.AUTH_EXPIRED),
+    ],
+)
+def test_what_is_wrong_or_expired_may_never_have_been_right(text: str, reason: Reason) -> None:
+    """So it is sent by one attempt; only what is called expired, and nothing else, may be renewed."""
+    assert classify(Call.DISTRIBUTION, 401, text, reference=Reference.parse(USUAL)).reason is reason
+
+
+@pytest.mark.feature("error.public-reports")
+@pytest.mark.parametrize(
+    ("text", "reason", "untold"),
+    [
+        ("missing or empty Content-Length header", Reason.REGISTRY_UNAVAILABLE, True),
+        ("invalid checksum digest format", Reason.REGISTRY_UNAVAILABLE, True),
+        ("invalid character 'n' looking for beginning of object key string", Reason.REGISTRY_UNAVAILABLE, True),
+        ("unexpected end of JSON input", Reason.REGISTRY_UNAVAILABLE, True),
+        ('error parsing HTTP 404 response body: unexpected end of JSON input: ""', Reason.IMAGE_NOT_FOUND, False),
+        ("error parsing HTTP 404 response body: unexpected end of JSON input", Reason.IMAGE_NOT_FOUND, False),
+        (
+            'error parsing HTTP 404 response body: unexpected end of JSON input: "{"',
+            Reason.REGISTRY_UNAVAILABLE,
+            False,
+        ),
+        ('error parsing HTTP 503 response body: unexpected end of JSON input: ""', Reason.REGISTRY_UNAVAILABLE, False),
+        (
+            "error parsing HTTP 502 response body: invalid character '<' looking for beginning of value: \"<html>\"",
+            Reason.REGISTRY_UNAVAILABLE,
+            False,
+        ),
+        ("unexpected status code 503: unexpected end of JSON input", Reason.REGISTRY_UNAVAILABLE, False),
+        ("unknown: upstream: unexpected end of JSON input", Reason.REGISTRY_UNAVAILABLE, False),
+        (
+            'Head "https://a.test/v2/a": error parsing HTTP 404 response body: unexpected end of JSON input: ""',
+            Reason.REGISTRY_UNAVAILABLE,
+            False,
+        ),
+        (
+            "unable to decode token response: invalid character 'h' looking for beginning of value",
+            Reason.REGISTRY_UNAVAILABLE,
+            False,
+        ),
+    ],
+)
+def test_only_an_answer_that_refuses_nothing_is_unreadable(text: str, reason: Reason, *, untold: bool) -> None:
+    """One with a status tells that much: a 404 without a word is an absent image, one of a token service is not."""
+    assert classify(Call.DISTRIBUTION, 500, text, reference=Reference.parse(USUAL)).reason is reason
+    assert unreadable(Call.DISTRIBUTION, text) is untold
+    assert not unreadable(Call.PULL, text)
+
+
+@pytest.mark.feature("error.mapping")
+def test_what_stands_behind_the_beginning_of_a_text_decides_nothing() -> None:
+    """Whoever answers with a megabyte keeps the interpreter for no longer than with 8 KiB."""
+    words = "toomanyrequests: retry-after: 30"
+    for room, reason in ((0, Reason.DAEMON_ERROR), (len(words), Reason.RATE_LIMITED)):
+        text = f"{'a ' * ((MAX_TEXT - room) // 2)}{words}"
+        assert classify(Call.PULL, 500, text).reason is reason
+        assert (retry_after(text) == 30) is (room > 0)
+    assert MAX_TEXT == 8 * 1024
+
+
 @pytest.mark.feature("error.public-reports")
 def test_a_certificate_of_the_future_is_not_a_wrong_one() -> None:
     """A clock that is wrong gets set, so it is tried again; an expired certificate does not mend itself."""
@@ -156,8 +229,23 @@ def test_words_of_hosted_registries_are_known(text: str) -> None:
     assert classify(Call.PUSH, None, text, reference=Reference.parse(USUAL)).reason is Reason.AUTH_FAILED
 
 
-@pytest.mark.parametrize("repository", ["too-many-requests/denied", "unauthorized/no-space-left", "x509/eof", "a/b"])
-@pytest.mark.parametrize("tag", ["manifest-unknown", "immutable", "denied", "429", "timeout"])
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "too-many-requests/denied",
+        "unauthorized/no-space-left",
+        "x509/eof",
+        "a/b",
+        "toomanyrequests/rate-limit",
+        "rate-limit/toomanyrequests",
+        "quota-exceeded/unauthorized",
+        "unknown/invalid",
+        "url/storage",
+    ],
+)
+@pytest.mark.parametrize(
+    "tag", ["manifest-unknown", "immutable", "denied", "429", "timeout", "toomanyrequests", "rate-limit", "unknown"]
+)
 def test_the_names_of_an_image_decide_nothing(repository: str, tag: str) -> None:
     """Whoever chooses a name cannot choose the reason: each message means the same about an image with odd names."""
     for message in MESSAGES:

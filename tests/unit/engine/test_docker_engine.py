@@ -15,7 +15,7 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine import docker_engine, pool
 from imageops.engine.docker_engine import DockerEngine
-from imageops.engine.protocol import ImageEngine, PullReceipt, RegistryAuth
+from imageops.engine.protocol import ImageEngine, PullReceipt, RegistryAuth, UnreadableAnswerError
 from tests.support.engine_calls import ignore, reason_of, until
 from tests.support.scripted_daemon import WAIT_SECONDS, ScriptedDaemon, json_answer, records, stream_answer
 
@@ -105,6 +105,29 @@ async def test_a_push_without_a_digest_is_no_success(daemon: ScriptedDaemon, eng
     receipt = await engine.push(REF, platform="linux/arm64/v8", auth=None, sink=ignore)
     assert (receipt.digest, receipt.size_bytes) == (DIGEST, 4)
     assert "tag=v1&platform=%7B%22os%22%3A+%22linux%22%2C+%22architecture%22" in daemon.targets("POST")[-1]
+
+
+@pytest.mark.feature("push.succeeds")
+@pytest.mark.parametrize(
+    ("text", "reason", "untold"),
+    [
+        ('error parsing HTTP 404 response body: unexpected end of JSON input: ""', None, False),
+        ("error parsing HTTP 404 response body: invalid character '<'", Reason.REGISTRY_UNAVAILABLE, False),
+        ('error parsing HTTP 503 response body: unexpected end of JSON input: ""', Reason.REGISTRY_UNAVAILABLE, False),
+        ("missing or empty Content-Length header", Reason.REGISTRY_UNAVAILABLE, True),
+    ],
+)
+async def test_an_answer_with_a_status_is_none_that_cannot_be_made_out(
+    daemon: ScriptedDaemon, engine: DockerEngine, text: str, reason: Reason | None, *, untold: bool
+) -> None:
+    """A push that cannot be read back counts as done, and a registry that has nothing must not pass for that."""
+    daemon.answer("GET", "/distribution/.*", json_answer({"message": text}, 500))
+    if reason is None:
+        assert await engine.distribution(REF, auth=None) is None
+        return
+    with pytest.raises(OperationError) as caught:
+        await engine.distribution(REF, auth=None)
+    assert (caught.value.reason, isinstance(caught.value, UnreadableAnswerError)) == (reason, untold)
 
 
 async def test_every_transfer_names_its_credential_or_none(daemon: ScriptedDaemon, engine: DockerEngine) -> None:

@@ -12,7 +12,7 @@ from imageops.api.references import Reference
 from imageops.api.status import PreviousImage
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
-from imageops.engine.protocol import ImageStore, LocalManifest, UnreadableAnswerError
+from imageops.engine.protocol import ImageStore, LocalManifest, RegistryAuth, UnreadableAnswerError
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
 from imageops.tools.push import PushArguments, PushTool
@@ -38,10 +38,11 @@ async def push(
     engine: RecordingEngine,
     *,
     place: Daemon | None = None,
+    auth: RegistryAuth | None = None,
     **fields: Any,
 ) -> tuple[Outcome, Execution[Any, Any], Recorder]:
     """Run the tool to its end."""
-    tool = PushTool(place or daemon(engine), FixedCredentials(), Requester("uid", "team"))
+    tool = PushTool(place or daemon(engine), FixedCredentials(auth), Requester("uid", "team"))
     recorder = Recorder()
     arguments = PushArguments(reference=REF, **fields)
     execution = Execution(tool, arguments, ProgressTracker(), recorder)
@@ -279,33 +280,44 @@ async def test_what_the_registry_took_is_pushed_though_a_policy_hides_it() -> No
 
 @pytest.mark.feature("error.public-reports")
 @pytest.mark.parametrize(
-    ("if_exists", "reason", "pushes"),
+    ("if_exists", "required", "reason", "pushes"),
     [
-        (IfExists.FAIL, Reason.TAG_CONFLICT, 0),
-        (IfExists.SKIP, Reason.PUSH_SKIPPED, 0),
-        (IfExists.REPLACE, Reason.PUSHED, 1),
+        (IfExists.FAIL, None, Reason.REGISTRY_POLICY_DENIED, 0),
+        (IfExists.SKIP, None, Reason.REGISTRY_POLICY_DENIED, 0),
+        (IfExists.REPLACE, DIGEST, Reason.REGISTRY_POLICY_DENIED, 0),
+        (IfExists.REPLACE, None, Reason.PUSHED, 1),
     ],
 )
-async def test_a_tag_that_a_policy_hides_is_unknown_content(if_exists: IfExists, reason: Reason, pushes: int) -> None:
-    """A mended image can be pushed over one that a scan has condemned; something is replaced, so that is on record."""
+async def test_a_refusal_by_policy_tells_nothing_of_a_tag(
+    if_exists: IfExists, required: str | None, reason: Reason, pushes: int
+) -> None:
+    """No success and no conflict comes of it; only what replaces whatever there is goes on, and puts that on record."""
     engine = RecordingEngine(images={NAME: local(REF)})
     engine.failures["distribution"] = OperationError(Reason.REGISTRY_POLICY_DENIED)
-    outcome, _, recorder = await push(engine, if_exists=if_exists)
+    outcome, execution, recorder = await push(engine, if_exists=if_exists, required_digest=required)
     assert outcome.reason is reason
     assert (len(engine.seen("push")), recorder.checkpoints) == (pushes, pushes)
+    assert execution.facts.previous == (PreviousImage() if pushes else None)
 
 
 @pytest.mark.feature("error.public-reports")
 @pytest.mark.parametrize("elsewhere", [True, False])
-async def test_the_refusal_of_a_mount_names_the_right_that_lacks(*, elsewhere: bool) -> None:
-    """Engine 29 has the registry take layers from where it had them; only then the hint speaks of that."""
+@pytest.mark.parametrize("doubtful", [True, False])
+async def test_the_refusal_of_a_mount_names_the_right_that_lacks(*, elsewhere: bool, doubtful: bool) -> None:
+    """Engine 29 has the registry take layers from where it had them; only then the hint speaks of that.
+
+    The credential was accepted a moment before, so words that a passing fault uses too are tried again.
+    """
     image = local(REF)
     other = f"{REF.host}/other@{DIGEST}" if elsewhere else f"other.example/app@{DIGEST}"
     engine = RecordingEngine(images={NAME: replace(image, repo_digests=(*image.repo_digests, other))})
-    engine.failures["push"] = OperationError(Reason.AUTH_FAILED, doubtful=True)
-    outcome, *_ = await push(engine)
-    assert outcome.reason is Reason.AUTH_FAILED
-    assert ("right to read that repository" in (outcome.hint or "")) == elsewhere
+    engine.failures["push"] = OperationError(Reason.AUTH_FAILED, doubtful=doubtful)
+    outcome, *_ = await push(engine, auth=RegistryAuth(username="anna", password="planted", server=REF.host))
+    assert outcome.reason is (Reason.REGISTRY_ERROR if doubtful else Reason.AUTH_FAILED)
+    if doubtful:
+        assert "read the one of the same registry" in (outcome.hint or "")
+    else:
+        assert ("right to read that repository" in (outcome.hint or "")) == elsewhere
 
 
 @pytest.mark.feature("dryrun.faithful")
