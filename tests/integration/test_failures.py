@@ -134,8 +134,8 @@ def test_a_passing_401_at_an_upload_does_not_end_a_push(
 
 @pytest.mark.feature("error.public-reports")
 def test_the_account_of_a_target_has_to_read_the_source(objects: Objects, containerd: EngineUnderTest) -> None:
-    """Engine 29 takes the refusal of a mount for one of the push: where it names a right, the hint names which."""
-    refusal = '{"errors":[{"code":"DENIED","message":"insufficient_scope: not allowed to read team/app"}]}'
+    """Engine 29 takes the refusal of a mount for one of the push: AuthFailed, and the hint names what lacks."""
+    refusal = '{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
     with serving(Answer("any", "mount", "other", At.MOUNT, 403, refusal)) as (registry, gate):
         create_registry_secret(objects, "credentials", gate.address, (USER, PASSWORD))
         source, target = f"{gate.address}/{REPOSITORY}:{TAG}", f"{gate.address}/team/other:1"

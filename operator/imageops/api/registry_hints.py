@@ -34,8 +34,7 @@ MOUNT_HINT = (
 )
 TAKEN_BEFORE_HINT = (
     "The registry had taken the credential, and then refused in words that a passing fault uses as well. If it repeats,"
-    " the account lacks a right: let it push to this repository, or pull from it, and read the one of the same registry"
-    " that the image came from."
+    " the account lacks a right: let it push to this repository, or pull from it."
 )
 UNPROVEN_HINT = (
     "It is not tried again, as no answer has shown yet that the registry takes the credential. Check the Secret, or run"

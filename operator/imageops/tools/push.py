@@ -162,7 +162,7 @@ class PushTool:
             receipt = await engine.push(reference, platform=arguments.one_platform, auth=auth, sink=sink)
         except OperationError as error:
             if error.reason is Reason.AUTH_FAILED and _mounted_from_elsewhere(image, reference):
-                raise OperationError(error.reason, error.message, hint=MOUNT_HINT, doubtful=error.doubtful) from error
+                raise OperationError(error.reason, error.message, hint=MOUNT_HINT) from error
             raise
         progress.stream_finished()
         progress.reached(Stage.VERIFYING)
