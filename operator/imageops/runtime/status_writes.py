@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +22,8 @@ from imageops.core.creation import Refused
 from imageops.core.effects import Decision, Write
 from imageops.runtime.objects import Entry, Reading
 
+ASK_AGAIN_SECONDS = 20.0
+"""Longest wait for a right that lacks: what ended meanwhile is in status within 30 s of its return."""
 _UNREAD_SECONDS = 1.0
 """Before an object is looked at again that the API server did not show."""
 
@@ -154,12 +156,17 @@ class StatusWrites:
         if refused.for_good:
             entry.dirty = True
         else:
-            self.wake_in(entry, max(0.0, (refused.due - self.clock()).total_seconds()))
+            self.wake_in(entry, max(0.0, (_due(refused) - self.clock()).total_seconds()))
 
     def _is_held_up(self, entry: Entry, now: datetime) -> bool:
         """Tell whether a status that was refused for now is not to be sent yet; have it decided on when it is."""
         refused = entry.status_refused
-        if refused is None or refused.for_good or now >= refused.due:
+        if refused is None or refused.for_good or now >= _due(refused):
             return False
-        self.wake_in(entry, (refused.due - now).total_seconds())
+        self.wake_in(entry, (_due(refused) - now).total_seconds())
         return True
+
+
+def _due(refused: Refused) -> datetime:
+    """Return when a status that was refused for now is sent again."""
+    return min(refused.due, refused.at + timedelta(seconds=ASK_AGAIN_SECONDS))
