@@ -114,6 +114,15 @@ def push_mixed(registry: str, repository: str, tag: str, *, image: bool = True, 
     return PushedShape(registry, repository, tag, digest, tuple(one["digest"] for one in entries))
 
 
+def push_with_blob(registry: str, repository: str, tag: str, *, seed: int = 0) -> PushedShape:
+    """Push an index of an image and of a document that is no manifest; the common registry refuses such a one."""
+    with Repository(registry, repository) as target:
+        image = push_platform(target, "linux/amd64", (100,), seed)
+        loose = _blob(target, "application/spdx+json", f"packages of {seed}".encode())
+        digest = put_index(target, [entry(image), loose], tag=tag)["digest"]
+    return PushedShape(registry, repository, tag, digest, (image.digest, loose["digest"]))
+
+
 def push_single(
     registry: str, repository: str, tag: str, write: Callable[[Repository, int], Entry], *, seed: int = 0
 ) -> PushedShape:

@@ -117,6 +117,46 @@ def test_an_index_with_a_part_missing_in_the_registry_is_no_success(
     assert writes(gate) == []
 
 
+@pytest.mark.feature("pull.shapes", "pull.platform.all")
+def test_an_index_that_lists_more_than_the_daemon_tells_is_never_called_whole(
+    objects: Objects, containerd: EngineUnderTest, make_gate: MakeGate
+) -> None:
+    """Pulled for one platform it looks whole to the daemon, which lists no entry that is no manifest."""
+    with serving() as source, serving() as target:
+        here, there = make_gate(source.address), make_gate(target.address)
+        unique = secrets.token_hex(4)
+        shape = shapes.push_with_blob(here.address, f"test/{unique}", "1", seed=int(unique, 16))
+        spec = {"image": shape.reference, "daemonName": containerd.name}
+        assert reason(objects.run(IMAGE_PULL, "plain", spec)) == "Pulled"
+        for name in ("first", "second"):
+            body = objects.run(IMAGE_PULL, name, spec | {"platforms": ["All"]})
+            assert (reason(body), body["status"]["attempts"]) == ("EngineUnsupported", 1)
+        sent = f"{there.address}/{shape.repository}:1"
+        every = pull("get", shape.reference, platforms=["All"])
+        steps = [every, tag("name", shape.reference, sent), push("put", sent)]
+        body = objects.run(SESSION, "release", {"daemonName": containerd.name, "steps": steps})
+        assert body["status"]["steps"][0]["reason"] == "EngineUnsupported"
+        assert there.requests == ()
+        assert reason(objects.run(IMAGE_PULL, "again", spec)) == "AlreadyPresent"
+
+
+@pytest.mark.feature("pull.shapes", "pull.platform.all")
+@pytest.mark.parametrize(("status", "word"), [(429, "RateLimited"), (401, "AuthFailed")])
+def test_a_registry_that_refuses_one_child_is_not_asked_for_the_next(
+    objects: Objects, containerd: EngineUnderTest, make: Make, make_gate: MakeGate, *, status: int, word: str
+) -> None:
+    """Of 32 children that are left one is asked for."""
+    shape = make(shapes.push_wide, children=33)
+    gate = make_gate(shape.registry)
+    left = "|".join(shape.parts[1:])
+    gate.script(path=rf".*/manifests/(?:{left})", status=status)
+    spec = {"image": f"{gate.address}/{shape.repository}:1", "daemonName": containerd.name, "platforms": ["All"]}
+    body = objects.run(IMAGE_PULL, "app", spec | {"backoffLimit": 0})
+    assert body["status"]["error"]["reason"] == word
+    asked = {one.path for one in gate.requests if one.path.rpartition("/")[2] in shape.parts[1:]}
+    assert len(asked) == 1
+
+
 @pytest.mark.feature("pull.shapes")
 def test_an_index_of_which_half_is_unknown_to_the_daemon_is_not_pushed(
     objects: Objects,

@@ -34,6 +34,8 @@ class OperatorBench:
     api: ScriptedApi = field(default_factory=ScriptedApi)
     engine: RecordingEngine = field(default_factory=RecordingEngine)
     metrics: Metrics = field(default_factory=Metrics)
+    finalizes: bool = True
+    """False for an operator for chosen namespaces."""
     faults: list[Exception] = field(default_factory=list)
     """What the next decisions fail with."""
     controller: Controller = field(init=False)
@@ -61,7 +63,9 @@ class OperatorBench:
             next_one=self._next_one,
             limits=Limits(transfers=2, registry_rate=1000.0, registry_burst=1000.0),
         )
-        operations: Any = OperationDecider(server, self.store, self.daemons, observe, watcher, self.clock)
+        operations: Any = OperationDecider(
+            server, self.store, self.daemons, observe, watcher, self.clock, finalizes=self.finalizes
+        )
         deciders: dict[Kind, Decider] = {kind: _Faulty(operations, self.faults) for kind in OPERATION_KINDS}
         sessions = SessionDecider(server, self.store, self.daemons, observe, OPERATION_KINDS)
         writer = StatusWriter(

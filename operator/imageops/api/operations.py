@@ -162,8 +162,9 @@ class PullFields(SpecModel):
     containerd image store only). Absent: the daemon's own platform."""
 
     image_pull_policy: ImagePullPolicy = ImagePullPolicy.IF_NOT_PRESENT
-    """IfNotPresent asks the registry only if the daemon lacks the image, also for the tag latest; Always asks on
-    every run; Never asks never and ends ImageNotOnDaemon if the image is absent. Default: IfNotPresent."""
+    """IfNotPresent asks the registry only if the daemon lacks the image, also for the tag latest, and with platforms
+    All how many entries the index has; Always asks on every run; Never asks never and ends ImageNotOnDaemon if the
+    image is absent. Default: IfNotPresent."""
 
 
 class ImagePullSpec(OperationSpec, PullFields):

@@ -9,7 +9,7 @@ from imageops.access.resolution import CredentialSource
 from imageops.access.turns import Refusals
 from imageops.api.errors import OperationError
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
-from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
+from imageops.api.operations import ImagePushSpec, OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.session import SessionSpec
@@ -31,6 +31,7 @@ from imageops.core.session import Session, decide_session
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import ITSELF, Entry, ObjectStore
+from imageops.runtime.others import OtherEntries
 from imageops.tools.check import CheckTool
 from imageops.tools.in_turn import InTurn
 from imageops.tools.limits import Requester
@@ -117,7 +118,10 @@ class OperationDecider:
         )
 
     def leave(self, entry: Entry) -> None:
-        """Remove the image of an object that is gone, if it is to go with it: best effort, without a finalizer."""
+        """Remove the image of an object that is gone, if it is to go with it: best effort, without a finalizer.
+
+        Who asks for it is looked up again right before the removal: the object may have been made anew at once.
+        """
         if self.finalizes or entry.attempt is not None or not isinstance(entry.spec, OperationSpec):
             return
         error = entry.reading.error or refusal(entry.spec, daemons=self.daemons.engines)
@@ -158,6 +162,9 @@ class OperationDecider:
         status: OperationStatus = entry.status
         arguments = arguments_of(spec, trigger=status.trigger or Trigger.SPEC, assumed=self._assumed(entry))
         tool = tool_of(arguments, daemon, credentials, Requester(entry.key.uid, entry.key.namespace, status.run))
+        others = OtherEntries(entry, spec.daemon_name or self.daemons.default, self.store, self.daemons)
+        if isinstance(tool, PullTool):
+            tool = replace(tool, others=others)
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             check = CheckTool(tool, status.image.digest if status.image is not None else None)
             return InTurn(check, credentials), arguments
@@ -167,7 +174,7 @@ class OperationDecider:
                 image_id=status.image.id if status.image is not None else None,
                 platform=arguments.one_platform if isinstance(arguments, PullArguments) else None,
             )
-            return RemovalTool(daemon), brought
+            return RemovalTool(daemon, others), brought
         return InTurn(tool, credentials), arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
@@ -299,14 +306,8 @@ def member_of(entry: Entry, session: Entry) -> Member:
 def _is_held_by_others(entry: Entry, store: ObjectStore, daemons: Daemons) -> bool:
     """Tell whether another object asks for the image of an operation on the same daemon."""
     daemon = entry.status.daemon.name if entry.status.daemon is not None else None
-    return any(
-        one is not entry
-        and not one.reading.deleting
-        and isinstance(one.spec, ImagePullSpec | ImageTagSpec)
-        and one.reading.references.get("reference") == entry.status.reference
-        and (one.spec.daemon_name or daemons.default) == daemon
-        for one in store
-    )
+    reference = entry.status.reference
+    return reference is not None and OtherEntries(entry, daemon, store, daemons).ask_for(reference)
 
 
 def _source(spec: OperationSpec | SessionSpec | None) -> CredentialSource:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imageops.api.errors import OperationError
 from imageops.api.fields import PLATFORM_ALL
@@ -24,6 +24,7 @@ from imageops.engine.protocol import (
 from imageops.tools.dry_run import passed
 from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
+from imageops.tools.names import DaemonNames, NoOthers, OtherObjects
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
 from imageops.tools.whole_index import WholeIndex
@@ -65,6 +66,8 @@ class PullTool:
     daemon: Daemon
     credentials: Credentials
     requester: Requester
+    others: OtherObjects = field(default_factory=NoOthers)
+    """What other objects want of the daemon."""
     name: str = "pull"
 
     async def run(self, arguments: PullArguments, context: ToolContext) -> ImageResult:
@@ -77,6 +80,8 @@ class PullTool:
             )
         before = await self.present(arguments, info)
         verdict = pull_verdict(arguments.policy, present=before is not None)
+        if verdict is not None and before is not None:
+            await self._compared(arguments, before, context)
         if arguments.dry_run:
             return await self._tried(arguments, context, needed=verdict is None)
         if verdict is not None and before is not None:
@@ -116,24 +121,56 @@ class PullTool:
         if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
             return image if asked is None or platform_matches(asked, image.platform) else None
         if arguments.every_platform:
-            return image if await WholeIndex(engine, arguments.reference, None).is_present() else None
+            return image if await self._whole(arguments.reference, None).is_present() else None
         children = await engine.manifests(reference)
         wanted = asked or f"{info.os}/{info.architecture}"
         if not any(child.available and platform_matches(wanted, child.platform) for child in children):
             return None
         return image if asked is None else await engine.inspect(reference, platform=asked)
 
+    async def _compared(self, arguments: PullArguments, image: LocalImage, context: ToolContext) -> None:
+        """Have the registry say how many entries an index has before all of it is called present.
+
+        The daemon cannot tell of entries that an Engine does not fetch. The registry is asked by digest, as the tag may
+        have moved; under Never it is not asked, and what the daemon lists counts.
+
+        Raises:
+            OperationError: EngineUnsupported; ImageNotFound, if the registry has the index no more; what asking raises.
+
+        """
+        digest = image.descriptor_digest
+        asked = arguments.every_platform and arguments.policy is not ImagePullPolicy.NEVER
+        if not asked or digest is None or image.descriptor_media_type not in INDEX_MEDIA_TYPES:
+            return
+        named = arguments.reference
+        reference = Reference(host=named.host, repository=named.repository, tag=None, digest=digest)
+        remote = await self._told(reference, context)
+        if remote is None:
+            raise OperationError(
+                Reason.IMAGE_NOT_FOUND,
+                "The registry no longer has the index that is on the daemon, so whether that is whole cannot be told.",
+                hint="Set imagePullPolicy to Always to have what the registry has, or to Never to have what is there.",
+            )
+        await self._whole(named, None).compare(remote)
+
+    async def _told(self, reference: Reference, context: ToolContext) -> RemoteImage | None:
+        """Return what the registry says of a reference, asked with the credential of the operation."""
+        chosen = await known_credential(self.credentials, reference, context)
+        access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
+        with self.daemon.budgets.visit(reference.host, chosen.auth, self.requester) as visit:
+            async with access.judged():
+                remote = await access.lookup()
+            visit.served()
+        return remote
+
+    def _whole(self, reference: Reference, auth: RegistryAuth | None) -> WholeIndex:
+        return WholeIndex(self.daemon.engine, reference, auth, DaemonNames(self.daemon, self.others))
+
     async def _tried(self, arguments: PullArguments, context: ToolContext, *, needed: bool) -> ImageResult:
         """Ask the registry for all that it says without sending a layer."""
         if not needed:
             return passed(f"{arguments.reference} is on the daemon already.", unchecked="nothing")
-        host = arguments.reference.host
-        chosen = await known_credential(self.credentials, arguments.reference, context)
-        access = RegistryAccess(self.daemon, self.credentials, self.requester, arguments.reference, chosen)
-        with self.daemon.budgets.visit(host, chosen.auth, self.requester) as visit:
-            async with access.judged():
-                remote = await self._offered(arguments, access)
-            visit.served()
+        remote = _offered(arguments, await self._told(arguments.reference, context))
         context.learn(image=ImageStatus(digest=remote.digest, present=False))
         unchecked = "the layers themselves, and space for them on the daemon"
         if arguments.one_platform is not None and not remote.platforms:  # the Engine tells none of an OCI manifest
@@ -151,7 +188,7 @@ class PullTool:
             return await self._fetched(arguments, info, context)
         except OperationError as error:
             if error.reason is Reason.ENGINE_UNSUPPORTED and not was_there:
-                await engine.remove(reference)
+                await DaemonNames(self.daemon, self.others).drop_refused(reference)
             raise
 
     async def _fetched(self, arguments: PullArguments, info: DaemonInfo, context: ToolContext) -> str:
@@ -194,22 +231,11 @@ class PullTool:
         if arguments.platform is None and access.auth is None:
             return None
         try:
-            return await self._offered(arguments, access)
+            return _offered(arguments, await access.lookup())
         except UnreadableAnswerError:
             if arguments.every_platform:
                 raise
             return None
-
-    async def _offered(self, arguments: PullArguments, access: RegistryAccess) -> RemoteImage:
-        """Ask the registry first: a wrong password, an absent image or platform ends here, after one request."""
-        remote = await access.lookup()
-        if remote is None:
-            raise OperationError(Reason.IMAGE_NOT_FOUND)
-        asked = arguments.one_platform
-        known = remote.platforms
-        if asked is not None and known and not any(platform_matches(asked, platform) for platform in known):
-            raise _platform_not_found(asked, known)
-        return remote
 
     async def _pull(
         self,
@@ -225,7 +251,7 @@ class PullTool:
         own = f"{info.os}/{info.architecture}"
         fitting = (platform for platform in remote.platforms if platform_matches(own, platform))
         first = next(fitting, next(iter(remote.platforms), None))
-        whole = WholeIndex(self.daemon.engine, arguments.reference, auth)
+        whole = self._whole(arguments.reference, auth)
 
         async def stream(part: Reference, platform: str | None) -> str:
             return await self._stream(part, platform, progress, auth)
@@ -280,6 +306,16 @@ class PullTool:
         if info.image_store is ImageStore.CONTAINERD and image.descriptor_media_type in INDEX_MEDIA_TYPES:
             platforms = available_platforms(await self.daemon.engine.manifests(str(arguments.reference)))
         context.learn(image=image_status(image, digest=digest, platforms=platforms))
+
+
+def _offered(arguments: PullArguments, remote: RemoteImage | None) -> RemoteImage:
+    """Return what the registry has if it is what is asked for: an absent image or platform ends after one request."""
+    if remote is None:
+        raise OperationError(Reason.IMAGE_NOT_FOUND)
+    asked, known = arguments.one_platform, remote.platforms
+    if asked is not None and known and not any(platform_matches(asked, platform) for platform in known):
+        raise _platform_not_found(asked, known)
+    return remote
 
 
 def _platform_not_found(asked: str, offered: Iterable[str]) -> OperationError:

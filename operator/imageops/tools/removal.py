@@ -1,12 +1,13 @@
 """Remove a reference from a daemon, when the object that asked for it goes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.protocol import ImageStore
 from imageops.tools.evidence import ImageResult
+from imageops.tools.names import NoOthers, OtherObjects
 from imageops.tools.surroundings import Daemon, known_daemon
 from imageops.tools.tool import ToolContext
 
@@ -31,15 +32,17 @@ class RemovalTool:
     """Remove one reference from one daemon."""
 
     daemon: Daemon
+    others: OtherObjects = field(default_factory=NoOthers)
+    """Whoever came to ask for the reference since the removal was decided on keeps it."""
     name: str = "remove"
 
     async def run(self, arguments: RemovalArguments, context: ToolContext) -> ImageResult:
-        """Remove the reference if it still names the image."""
+        """Remove the reference if it still names the image, and nobody else asks for it now."""
         info = await known_daemon(self.daemon, context)
         platform = arguments.platform if info.image_store is ImageStore.CONTAINERD else None
         reference = str(arguments.reference)
         async with self.daemon.targets.holding(reference):
             image = await self.daemon.engine.inspect(reference, platform=platform)
-            if image is not None and image.id == arguments.image_id:
+            if image is not None and image.id == arguments.image_id and not self.others.ask_for(reference):
                 await self.daemon.engine.remove(reference)
-        return ImageResult(reason=Reason.COMPLETED, message=f"{reference} is no longer on the daemon.")
+        return ImageResult(reason=Reason.COMPLETED, message=f"{reference} is on the daemon for this object no more.")

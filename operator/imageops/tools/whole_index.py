@@ -5,15 +5,23 @@ lacks, since it does not know what stands in them, then the manifests that it la
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.protocol import ImageEngine, RegistryAuth, RemoteImage
+from imageops.tools.names import DaemonNames
 
 MAX_INDEXES = 64
 """Indexes below an index that are fetched one by one; no image has as many, and each costs questions."""
+
+_ALTHOUGH_ALL_ARRIVED = frozenset({Reason.ENGINE_UNSUPPORTED, Reason.PLATFORM_NOT_FOUND, Reason.DAEMON_ERROR})
+"""What an Engine may say of the pull of an attestation or artifact that it fetched whole and cannot unpack.
+
+Any other error is about the registry, the credential, the disk or the daemon: the next part would meet it as well.
+"""
 
 Stream = Callable[[Reference, str | None], Awaitable[str]]
 """Pulls a reference for a platform, None = the daemon's own, and returns its digest."""
@@ -26,10 +34,24 @@ class WholeIndex:
     engine: ImageEngine
     reference: Reference
     auth: RegistryAuth | None
+    names: DaemonNames
 
     async def is_present(self) -> bool:
-        """Tell whether the daemon has all that the index leads to."""
+        """Tell whether the daemon has all that the index leads to, as far as it knows: see `compare`."""
         return not await self._missing() and await self.engine.absent_index(str(self.reference)) is None
+
+    async def compare(self, remote: RemoteImage) -> None:
+        """Compare the index on the daemon with what the registry says of it.
+
+        An Engine neither fetches nor lists an entry that is no manifest and no index, so only the number of entries
+        tells of one. Below further indexes manifests are listed that are no entries, which may make up for one.
+
+        Raises:
+            OperationError: EngineUnsupported, if the index has entries that the daemon does not list.
+
+        """
+        if len(await self.engine.manifests(str(self.reference))) < remote.entries:
+            raise _unsupported("The index lists what is neither an image manifest nor an index.")
 
     async def fetch(self, remote: RemoteImage, first: str | None, stream: Stream) -> str:
         """Pull the index for one platform, then all of it that is missing, and return its digest.
@@ -46,12 +68,13 @@ class WholeIndex:
         """
         digest = await self._begin(remote, first, stream)
         await self._fetch_indexes(stream)
-        refused = {child: await self._fetch_part(child, None, stream) for child in await self._missing()}
-        missing = await self._missing()
-        if missing or await self.engine.absent_index(str(self.reference)) is not None:
-            raise next((error for child in missing if (error := refused.get(child)) is not None), _gone())
-        if len(await self.engine.manifests(str(self.reference))) < remote.entries:
-            raise _unsupported("The index lists what is neither an image manifest nor an index.")
+        for child in await self._missing():
+            refused = await self._fetch_part(child, None, stream)
+            if refused is not None and child in await self._missing():
+                raise refused
+        if await self._missing() or await self.engine.absent_index(str(self.reference)) is not None:
+            raise _gone()
+        await self.compare(remote)
         return digest
 
     async def _begin(self, remote: RemoteImage, first: str | None, stream: Stream) -> str:
@@ -86,9 +109,13 @@ class WholeIndex:
     async def _fetch_part(self, digest: str, platform: str | None, stream: Stream) -> OperationError | None:
         """Pull one part by digest.
 
-        The Engine may call the pull of an attestation an error, although all its content arrived; so what counts is
-        what is available afterwards, and the error is returned for the case that something is missing. The index holds
-        the content of its parts; the names by digest that their pulls leave behind are taken away again.
+        The Engine may call the pull of an attestation an error, although all its content arrived; so what counts then
+        is what is available afterwards, and the error is returned for the case that something is missing. The index
+        holds the content of its parts; the names by digest that their pulls leave behind are taken away again.
+
+        Raises:
+            OperationError: What the pull of the next part would meet as well.
+
         """
         part = self._by_digest(digest)
         was_there = await self.engine.inspect(str(part)) is not None
@@ -96,9 +123,14 @@ class WholeIndex:
         try:
             await stream(part, platform)
         except OperationError as error:
+            if error.reason not in _ALTHOUGH_ALL_ARRIVED:
+                if not was_there:
+                    with suppress(OperationError):  # a full disk leaves a name as well; why the pull failed says more
+                        await self.names.drop_part(str(part))
+                raise
             refused = error
         if not was_there:
-            await self.engine.remove(str(part))
+            await self.names.drop_part(str(part))
         return refused
 
     async def _missing(self) -> tuple[str, ...]:

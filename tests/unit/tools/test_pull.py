@@ -18,6 +18,7 @@ from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.surroundings import Daemon
 from tests.support.builders import DIGEST, OTHER_DIGEST, OTHER_ID
+from tests.support.other_objects import FixedOthers
 from tests.support.recorder import Recorder
 from tests.support.recording_engine import (
     INDEX,
@@ -294,6 +295,54 @@ async def test_present_means_that_all_content_asked_for_is_there(
     engine = with_index(*children, present=True)
     outcome, _, _ = await pull(engine, replace(arguments, policy=ImagePullPolicy.NEVER))
     assert outcome.reason is (Reason.ALREADY_PRESENT if present else Reason.IMAGE_NOT_ON_DAEMON)
+
+
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [(1, Reason.ALREADY_PRESENT), (2, Reason.ENGINE_UNSUPPORTED), (None, Reason.IMAGE_NOT_FOUND)],
+    ids=["as-many", "one-more", "gone"],
+)
+async def test_all_of_an_index_is_there_only_if_the_registry_lists_no_more(
+    entries: int | None, reason: Reason, *, dry_run: bool
+) -> None:
+    """The daemon says nothing of an entry that is no manifest; the registry is asked once, for what the daemon has."""
+    engine = with_index(there(AMD_CHILD), present=True)
+    named = f"{REF.name}@{DIGEST}"
+    if entries is not None:
+        engine.registry[named] = replace(remote(index=True), entries=entries)
+    outcome, *_ = await pull(engine, replace(ALL, dry_run=dry_run))
+    expected = Reason.DRY_RUN_PASSED if dry_run and reason is Reason.ALREADY_PRESENT else reason
+    assert outcome.reason is expected
+    assert engine.seen("distribution") == [f"distribution {named}"]
+    assert engine.seen("pull") == []
+
+
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize("arguments", [ONE, replace(ALL, policy=ImagePullPolicy.NEVER)], ids=["one", "never"])
+async def test_one_platform_and_never_do_not_ask_how_many_entries_there_are(arguments: PullArguments) -> None:
+    """What the daemon lists counts."""
+    engine = with_index(there(AMD_CHILD), present=True)
+    assert (await pull(engine, arguments))[0].reason is Reason.ALREADY_PRESENT
+    assert engine.seen("distribution") == []
+
+
+@pytest.mark.feature("pull.shapes")
+@pytest.mark.parametrize("given", [False, True])
+async def test_the_name_of_a_refused_image_is_left_if_another_object_gave_it(*, given: bool) -> None:
+    """It did in the course of the pull that was refused; else the name goes."""
+    engine = RecordingEngine(registry={NAME: remote()})
+
+    def refuse() -> None:
+        engine.images[NAME] = local(REF)
+        raise OperationError(Reason.ENGINE_UNSUPPORTED)
+
+    engine.during["pull"] = refuse
+    others = FixedOthers(asked=frozenset({NAME}), given=frozenset({NAME} if given else ()))
+    tool = PullTool(daemon(engine), FixedCredentials(), Requester("uid", "team"), others)
+    outcome = await Execution[Any, Any](tool, ONE, ProgressTracker(), Recorder()).run()
+    assert (outcome.reason, NAME in engine.images) == (Reason.ENGINE_UNSUPPORTED, given)
 
 
 @pytest.mark.parametrize(("platform", "present"), [("linux/arm64", True), ("linux/s390x", False)])

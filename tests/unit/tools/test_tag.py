@@ -18,6 +18,7 @@ from imageops.tools.removal import RemovalArguments, RemovalTool
 from imageops.tools.surroundings import Daemon
 from imageops.tools.tag import TagArguments, TagTool
 from tests.support.builders import DIGEST, IMAGE_ID, OTHER_DIGEST, OTHER_ID
+from tests.support.other_objects import FixedOthers
 from tests.support.recorder import Recorder
 from tests.support.recording_engine import INDEX, RecordingEngine, daemon, local, on_graphdriver
 
@@ -169,6 +170,16 @@ async def test_a_reference_is_removed_only_while_it_names_the_image(image_id: st
     outcome = await execute_without_progress(RemovalTool(daemon(engine)), arguments, observer=Recorder())
     assert (outcome.reason, SOURCE not in engine.images) == (Reason.COMPLETED, removed)
     assert arguments.shown() == {"image": SOURCE}
+
+
+@pytest.mark.feature("pull.deletion-policy")
+async def test_a_reference_that_another_object_asks_for_by_now_is_left() -> None:
+    """The removal was decided on before it came."""
+    engine = engine_with()
+    tool = RemovalTool(daemon(engine), FixedOthers(asked=frozenset({SOURCE})))
+    arguments = RemovalArguments(reference=Reference.parse(SOURCE), image_id=IMAGE_ID)
+    await execute_without_progress(tool, arguments, observer=Recorder())
+    assert SOURCE in engine.images
 
 
 @pytest.mark.feature("pull.platform")
