@@ -58,6 +58,6 @@ PLANTED: tuple[Planted, ...] = (
         lambda: Crash("api POST events release: Completed #1", When.BEFORE),
         "ends_as_a_clean_run",
     ),
-    Planted("old-view-trusted", lambda: Stale("api PATCH imagepushes/pushed/status #2", 16), "ends_each_run_once"),
+    Planted("old-view-trusted", lambda: Stale("api PATCH imagepushes/replaced/status #2", 16), "ends_each_run_once"),
     Planted("child-disowned", Director, "ends_as_a_clean_run"),
 )
