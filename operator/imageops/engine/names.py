@@ -27,8 +27,9 @@ _INTRODUCED = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 """Words after which a bare name stands."""
-_KEPT = frozenset({"", "unknown", "invalid", "url", "storage"})
-"""What stays though an image is called so: `name unknown` and `tag invalid` are codes, addresses became the others."""
+_KEPT = frozenset({"", "unknown", "invalid", "url", "storage", "image", "name", "not"})
+"""What stays though an image is called so: `name unknown`, `tag invalid` and `name not known` are codes, the others are
+what addresses and names have become."""
 _PUNCTUATION = "./:@-"
 """What may stand at the end of a name, or after it."""
 

@@ -236,6 +236,9 @@ def test_words_of_hosted_registries_are_known(text: str) -> None:
         "unauthorized/no-space-left",
         "x509/eof",
         "a/b",
+        "no/such",
+        "image/name",
+        "not/found",
         "toomanyrequests/rate-limit",
         "rate-limit/toomanyrequests",
         "quota-exceeded/unauthorized",
@@ -244,7 +247,19 @@ def test_words_of_hosted_registries_are_known(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "tag", ["manifest-unknown", "immutable", "denied", "429", "timeout", "toomanyrequests", "rate-limit", "unknown"]
+    "tag",
+    [
+        "manifest-unknown",
+        "immutable",
+        "denied",
+        "429",
+        "timeout",
+        "toomanyrequests",
+        "rate-limit",
+        "unknown",
+        "image",
+        "not",
+    ],
 )
 def test_the_names_of_an_image_decide_nothing(repository: str, tag: str) -> None:
     """Whoever chooses a name cannot choose the reason: each message means the same about an image with odd names."""
