@@ -19,10 +19,13 @@ class ObjectKey:
     uid: str
     path: ApiPath = field(init=False, compare=False, repr=False)
     """The object's path."""
+    status_path: ApiPath = field(init=False, compare=False, repr=False)
+    """The path of its status."""
 
     def __post_init__(self) -> None:
-        """Build the path once: each write needs it."""
+        """Build the paths once: each write needs one."""
         object.__setattr__(self, "path", collection(self.kind, self.namespace) / self.name)
+        object.__setattr__(self, "status_path", self.path / "status")
 
     @property
     def api_version(self) -> str:

@@ -25,7 +25,8 @@ class InvalidNameError(ValueError):
 class ApiPath:
     """A path on the API server; `path / segment` adds one."""
 
-    segments: tuple[str, ...] = ()
+    text: str = ""
+    """Made of validated segments by `of` and `/`; nobody else puts it together."""
 
     @classmethod
     def of(cls, *segments: str) -> Self:
@@ -35,16 +36,18 @@ class ApiPath:
             InvalidNameError: One of them is not the name of an object.
 
         """
+        path = cls()
         for segment in segments:
-            if not is_object_name(segment):
-                raise InvalidNameError("not a lower-case RFC 1123 subdomain")
-        return cls(segments)
+            path /= segment
+        return path
 
     def __truediv__(self, segment: str) -> Self:
-        return type(self)((*self.segments, *self.of(segment).segments))
+        if not is_object_name(segment):
+            raise InvalidNameError("not a lower-case RFC 1123 subdomain")
+        return type(self)(f"{self.text}/{segment}")
 
     def __str__(self) -> str:
-        return "".join(f"/{segment}" for segment in self.segments)
+        return self.text
 
 
 def is_object_name(text: str) -> bool:

@@ -291,7 +291,7 @@ class StatusWriter:
         if anew:
             lane.send(status)
         try:
-            stored = await self._api.patch(key.path / "status", operations)
+            stored = await self._api.patch(key.status_path, operations)
         except ApiError as error:
             if anew and not error.transient:
                 lane.unanswered.pop()
