@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from imageops.api.kinds import by_kind
 from tests.support.chart import VERSIONS
 from tests.support.chart_pages import ROOT
+from tests.support.kinds import KINDS_BY_NAME
 from tests.support.kube_schemas import published
 
 FOLDER = ROOT / "examples" / "flux"
@@ -34,7 +34,7 @@ def test_what_runs_an_image_depends_on_its_promotion() -> None:
     [needed] = kustomizations()["app"]["spec"]["dependsOn"]
     assert needed["name"] in kustomizations()
     session = yaml.safe_load((FOLDER / "images" / "app.yaml").read_text(encoding="utf-8"))
-    by_kind(session["kind"]).spec_model.model_validate(session["spec"])
+    KINDS_BY_NAME[session["kind"]].spec_model.model_validate(session["spec"])
     deployment = yaml.safe_load((FOLDER / "app" / "deployment.yaml").read_text(encoding="utf-8"))
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     [step] = session["spec"]["steps"]

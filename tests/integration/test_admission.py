@@ -8,7 +8,18 @@ import pytest
 import yaml
 
 from imageops.api.base import StatusModel, to_wire
-from imageops.api.kinds import ALL_KINDS, GROUP, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION, Kind
+from imageops.api.crdgen.manifest import crd
+from imageops.api.kinds import (
+    ALL_KINDS,
+    GROUP,
+    IMAGE_OPERATION_POLICY,
+    IMAGE_PULL,
+    IMAGE_PUSH,
+    IMAGE_TAG,
+    OPERATION_KINDS,
+    SESSION,
+    Kind,
+)
 from imageops.api.mistakes import Form
 from imageops.api.reasons import Reason
 from imageops.api.references import REFERENCE_FORM, SOURCE_FORM, TAGGED_FORM
@@ -25,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 INVALID = cases("invalid")
 VALID = cases("valid")
+MODELLED = (*ALL_KINDS, IMAGE_OPERATION_POLICY)
 NAMESPACED = [case for case in VALID if case.kind.namespaced]
 DIGEST = f"sha256:{'a' * 64}"
 BASE_SPECS: dict[Kind, dict[str, Any]] = {
@@ -44,14 +56,15 @@ def case_id(case: Case) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ApiServer]:
-    """Give the API server with the committed definitions of all kinds on it."""
+    """Give the API server with the committed definitions of all kinds on it, and that of the policy for as long."""
     api = ApiServer.of_environment()
-    for kind in ALL_KINDS:
+    for kind in MODELLED:
         answer = apply(api, kind)
         assert answer.status in {200, 201}, answer.message
-    for kind in ALL_KINDS:
+    for kind in MODELLED:
         api.wait_until_served(kind)
     yield api
+    api.request("DELETE", f"{DEFINITIONS}/{IMAGE_OPERATION_POLICY.crd_name}")
     api.close()
 
 
@@ -66,9 +79,9 @@ def namespace(server: ApiServer) -> Iterator[str]:
 
 
 def apply(api: ApiServer, kind: Kind, **parameters: str) -> Answer:
-    """Apply the committed definition of a kind."""
-    text = (ROOT / "crds" / f"{kind.crd_name}.yaml").read_text(encoding="utf-8")
-    body = yaml.safe_load(text)
+    """Apply the committed definition of a kind; that of the policy is not committed yet."""
+    file = ROOT / "crds" / f"{kind.crd_name}.yaml"
+    body = yaml.safe_load(file.read_text(encoding="utf-8")) if kind in ALL_KINDS else crd(kind)
     return api.request(
         "APPLY", f"{DEFINITIONS}/{kind.crd_name}", body, fieldManager="tests", force="true", **parameters
     )
@@ -88,7 +101,7 @@ def suspended(kind: Kind, name: str, namespace: str, api: ApiServer, **spec: obj
 
 
 @pytest.mark.feature("admission.generated")
-@pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", MODELLED, ids=lambda kind: kind.kind)
 def test_definition_is_taken_without_a_warning(server: ApiServer, kind: Kind) -> None:
     """The API server takes the definition strictly, without a warning, and calls it structural and established."""
     answer = apply(server, kind, dryRun="All")

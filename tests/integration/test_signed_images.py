@@ -11,11 +11,11 @@ import yaml
 
 from devcluster.images import PushedImage
 from devcluster.pipeline_parts import KYVERNO
-from imageops.api.kinds import by_kind
 from tests.integration.conftest import MakeImage
 from tests.support.chart_pages import ROOT
 from tests.support.clients import program
 from tests.support.image_signatures import SigningKey, sign_image
+from tests.support.kinds import KINDS_BY_NAME
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ class Gate:
         """Return the exit code for an object, which is 1 for one that is refused, and what was said."""
         (self._folder / "object.yaml").write_text(yaml.safe_dump(body), encoding="utf-8")
         # Of several definitions in one group Kyverno's program would know the last alone.
-        definition = ROOT / "crds" / f"{by_kind(body['kind']).crd_name}.yaml"
+        definition = ROOT / "crds" / f"{KINDS_BY_NAME[body['kind']].crd_name}.yaml"
         words = (
             "--crd-paths",
             definition,

@@ -13,7 +13,8 @@ import yaml
 from kubernetes import client, config
 
 from devcluster import env
-from imageops.api.kinds import GROUP, VERSION, Kind, by_kind
+from imageops.api.kinds import GROUP, VERSION, Kind
+from tests.support.kinds import KINDS_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +154,7 @@ def cases(folder: str) -> list[Case]:
         Case(
             file=path.name,
             name=entry["name"],
-            kind=by_kind(entry["kind"]),
+            kind=KINDS_BY_NAME[entry["kind"]],
             spec=entry.get("spec"),
             was=entry.get("was"),
             says=tuple(entry.get("says", ())),

@@ -166,7 +166,3 @@ ReferenceEcho = Annotated[
     Field(json_schema_extra={"maxLength": references.TEXT_MAX_LENGTH, "pattern": TEXT}),
 ]
 """A normalised image reference, or an image id."""
-ObjectUid = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9-]+$")]
-"""The uid of an object of Kubernetes."""
-EngineId = Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z0-9:._-]+$")]
-"""The id a Docker Engine gives itself."""

@@ -5,16 +5,8 @@ from enum import IntEnum
 
 from imageops.api import rules
 from imageops.api.base import CelRule, SpecModel, StatusModel
-from imageops.api.errors import OperationError
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec
 from imageops.api.policy import ImageOperationPolicySpec
-from imageops.api.reasons import Reason
-from imageops.api.records import (
-    ImageRecordSpec,
-    ImageRecordStatus,
-    ImageTagRecordSpec,
-    ImageTagRecordStatus,
-)
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
@@ -171,45 +163,7 @@ IMAGE_OPERATION_POLICY = Kind(
         _AGE,
     ),
 )
-IMAGE_RECORD = Kind(
-    kind="ImageRecord",
-    plural="imagerecords",
-    singular="imagerecord",
-    short_names=(),
-    namespaced=False,
-    spec_model=ImageRecordSpec,
-    status_model=ImageRecordStatus,
-    columns=(Column("Engine", ".spec.engineID"), Column("Image", ".spec.imageID"), _AGE),
-)
-IMAGE_TAG_RECORD = Kind(
-    kind="ImageTagRecord",
-    plural="imagetagrecords",
-    singular="imagetagrecord",
-    short_names=(),
-    namespaced=False,
-    spec_model=ImageTagRecordSpec,
-    status_model=ImageTagRecordStatus,
-    columns=(
-        Column("Engine", ".spec.engineID"),
-        Column("Reference", ".spec.reference"),
-        Column("Namespace", ".spec.namespace"),
-        _AGE,
-    ),
-)
-
 OPERATION_KINDS = (IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG)
 """The kinds that are one operation each."""
-ALL_KINDS = (*OPERATION_KINDS, SESSION, IMAGE_OPERATION_POLICY, IMAGE_RECORD, IMAGE_TAG_RECORD)
-"""Every kind of the group."""
-
-
-def by_kind(name: str) -> Kind:
-    """Return the kind of this name, such as `ImagePull`.
-
-    Raises:
-        OperationError: NotSupported where the group has no such kind.
-    """
-    for kind in ALL_KINDS:
-        if kind.kind == name:
-            return kind
-    raise OperationError(Reason.NOT_SUPPORTED, "The group imageops.dev has no kind of this name.")
+ALL_KINDS = (*OPERATION_KINDS, SESSION)
+"""Every kind of the group that is installed. ImageOperationPolicy joins them once it is enforced."""

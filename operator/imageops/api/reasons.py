@@ -95,7 +95,7 @@ class Reason(StrEnum):
         "Nothing to do; if this lasts, look at the operator's Pod and its log.")
     THROTTLED = ("Throttled", ReasonClass.WAITING,
         "A limit of the daemon, the registry or the namespace is reached, so the operation waits for a free place.",
-        "Wait, or raise the daemon's limit in the operator's settings or the namespace's in its ImageOperationPolicy.")
+        "Wait, or raise the daemon's limit in the operator's settings.")
     SECRET_NOT_FOUND = ("SecretNotFound", ReasonClass.WAITING,
         "A Secret or ServiceAccount that the operation names does not exist in its namespace.",
         "Create the Secret or ServiceAccount in the same namespace; the operation goes on by itself once it exists.")
@@ -120,9 +120,6 @@ class Reason(StrEnum):
     PUSHING = ("Pushing", ReasonClass.WAITING,
         "The daemon is pushing the image.",
         "Nothing to do; status.progress shows how far it is.")
-    VERIFYING = ("Verifying", ReasonClass.WAITING,
-        "The result is being checked on the daemon or in the registry.",
-        "Nothing to do.")
     RUNNING = ("Running", ReasonClass.WAITING,
         "The steps of the Session are being performed.",
         "Nothing to do; status.steps and status.active show how far it is.")
@@ -196,10 +193,6 @@ class Reason(StrEnum):
         "The spec contradicts itself or has a value that is not allowed.",
         "Correct the field of spec that the message names and apply the object again.",
         "The spec stays what it is until it is changed.")
-    NOT_SUPPORTED = ("NotSupported", ReasonClass.FINAL,
-        "This version of the operator does not offer what is asked.",
-        "Remove the field that the message names, or upgrade the operator.",
-        "This version stays what it is until the operator is upgraded, which starts it anew.")
     AUTH_FAILED = ("AuthFailed", ReasonClass.FINAL,
         "The registry refused the credential, or refuses access to this repository without one.",
         "Check the Secret of secretRef or the ServiceAccount's imagePullSecrets, and the account's repository rights.",
@@ -232,14 +225,6 @@ class Reason(StrEnum):
         "The daemon does not trust the registry's certificate.",
         "Add the registry's CA to the daemon's certificates (certs.d), or renew the registry's certificate.",
         "The daemon trusts what it is configured to trust, and a certificate does not mend itself.")
-    POLICY_DENIED = ("PolicyDenied", ReasonClass.FINAL,
-        "A policy does not allow this namespace to use this image or registry.",
-        "Ask the administrator for a rule in an ImageOperationPolicy, or use an allowed registry.",
-        "The policy says no until it is changed.")
-    IMAGE_TOO_LARGE = ("ImageTooLarge", ReasonClass.FINAL,
-        "The image is larger than the policy allows.",
-        "Use a smaller image, or ask the administrator to raise maxImageSize in the ImageOperationPolicy.",
-        "The image stays as large as it is.")
     REGISTRY_POLICY_DENIED = ("RegistryPolicyDenied", ReasonClass.FINAL,
         "The registry does not serve this image because of a policy of its own, such as a scan for vulnerabilities.",
         "Mend or sign the image, wait for its scan, or have an exception made in the registry; then set a new token.",
@@ -260,10 +245,6 @@ class Reason(StrEnum):
         "The target tag is not what preconditions demand, so it was left as it is.",
         "Look at what the tag names now, then correct preconditions.",
         "The demand was on what the tag is at this moment; a later match would be chance.")
-    TAG_OWNED_BY_ANOTHER = ("TagOwnedByAnother", ReasonClass.FINAL,
-        "Another namespace owns this tag on the daemon.",
-        "Use a tag of your own, or ask the administrator for a shared tag prefix in an ImageOperationPolicy.",
-        "Ownership passes by policy or by removal, not by waiting.")
     DIGEST_MISMATCH = ("DigestMismatch", ReasonClass.FINAL,
         "The content that was found does not have the digest that was asked for or expected.",
         "Look for a registry proxy or daemon store that rewrites manifests, or set digestPolicy to Report.",

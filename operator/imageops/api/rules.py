@@ -70,10 +70,6 @@ PRIVATE_ONLY_WHERE_ALLOWED = CelRule(
     message="privateAddresses belongs to a rule with action: Allow",
     field_path=".privateAddresses",
 )
-RECORD_IMMUTABLE = CelRule(
-    rule="self == oldSelf",
-    message="spec of a record is immutable",
-)
 VALUES_FIT_OPERATOR = CelRule(
     rule="(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
     message="values must be given with the operators In and NotIn, and only with those",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imageops.api.admission import check, parse_spec
 from imageops.api.errors import OperationError
-from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION, Kind, by_kind
+from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION, Kind
 from imageops.api.reasons import Reason
 from tests.support.admission import Case, cases
 
@@ -174,10 +174,3 @@ def test_no_refusal_repeats_a_value(kind: Kind, spec: dict[str, Any]) -> None:
     assert error is None or error.reason in {Reason.INVALID_SPEC, Reason.INVALID_REFERENCE}
     assert CANARY not in str(error)
     assert error is None or error.__cause__ is None
-
-
-def test_unknown_kind_is_not_supported() -> None:
-    """A kind is found by its name, any other is refused."""
-    assert by_kind("ImagePull") is IMAGE_PULL
-    with pytest.raises(OperationError, match="NotSupported"):
-        by_kind("ImageScan")

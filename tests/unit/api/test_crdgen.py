@@ -15,12 +15,22 @@ from imageops.api.base import ApiModel, SpecModel
 from imageops.api.committed import drift, run
 from imageops.api.crdgen.manifest import crd, crd_files
 from imageops.api.crdgen.structural import NotStructuralError, structural_schema
-from imageops.api.kinds import ALL_KINDS, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION, Kind
+from imageops.api.kinds import (
+    ALL_KINDS,
+    IMAGE_OPERATION_POLICY,
+    IMAGE_PULL,
+    IMAGE_PUSH,
+    IMAGE_TAG,
+    OPERATION_KINDS,
+    SESSION,
+    Kind,
+)
 from tests.support.structural import nodes, violations
 
 CRDS = Path(__file__).parents[3] / "crds"
 
 every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
+every_model = pytest.mark.parametrize("kind", [*ALL_KINDS, IMAGE_OPERATION_POLICY], ids=lambda kind: kind.kind)
 ESCAPES = {
     "address",
     "dockerhost",
@@ -51,7 +61,7 @@ def test_committed_definitions_are_what_the_models_generate() -> None:
 
 
 @pytest.mark.feature("admission.generated")
-@every_kind
+@every_model
 def test_definition_is_structural(kind: Kind) -> None:
     """No definition breaks a rule of structural schemas or one of ours."""
     assert violations(crd(kind)) == []
@@ -132,7 +142,7 @@ def test_status_is_seeded(kind: Kind) -> None:
     assert schema_of(kind, "status")["default"] == {"observedGeneration": -1, "phase": "Pending"}
 
 
-@every_kind
+@every_model
 def test_defaults_are_those_of_the_model(kind: Kind) -> None:
     """A default of the CRD is the model's, and none stands on booleans or daemonName."""
     schema = schema_of(kind, "spec")
@@ -144,7 +154,7 @@ def test_defaults_are_those_of_the_model(kind: Kind) -> None:
     assert "daemonName" not in defaults
 
 
-@every_kind
+@every_model
 def test_documented_defaults_are_true(kind: Kind) -> None:
     """A description that states a default states the model's."""
     for name, field in schema_of(kind, "spec")["properties"].items():

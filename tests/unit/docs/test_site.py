@@ -92,5 +92,5 @@ def test_every_setting_is_in_the_table_of_operations() -> None:
 def test_one_page_says_what_is_not_offered() -> None:
     """Referrers, compare-and-set against others, helpers, the kubelet's store, the daemon's egress, policies."""
     page = Page(ROOT / "docs" / "limits.md").text
-    for word in ("Referrers", "Compare-and-set", "credential helpers", "kubelet", "egress", "ImageOperationPolicy"):
+    for word in ("Referrers", "Compare-and-set", "credential helpers", "kubelet", "egress", "Policies"):
         assert word in page

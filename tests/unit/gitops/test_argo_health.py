@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from imageops.api.kinds import by_kind
 from tests.support.argo_fixtures import files
 from tests.support.argo_health import ARGOCD, CUSTOMIZATIONS, GROUP_FOLDER, SETTING, Health, judge, script, settings
 from tests.support.builders import KINDS
+from tests.support.kinds import KINDS_BY_NAME
 
 
 def cases(kind: str) -> list[dict[str, Any]]:
@@ -93,14 +93,14 @@ def test_the_hook_runs_before_a_synchronisation_and_is_made_anew_for_each() -> N
         "argocd.argoproj.io/hook": "PreSync",
         "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation",
     }
-    by_kind(hook["kind"]).spec_model.model_validate(hook["spec"])
+    KINDS_BY_NAME[hook["kind"]].spec_model.model_validate(hook["spec"])
     assert "ttlSecondsAfterFinished" not in hook["spec"]
 
 
 def test_the_image_is_a_wave_before_what_runs_it() -> None:
     """And both name the same image."""
     pull, deployment = of(ARGOCD / "sync-waves.yaml")
-    by_kind(pull["kind"]).spec_model.model_validate(pull["spec"])
+    KINDS_BY_NAME[pull["kind"]].spec_model.model_validate(pull["spec"])
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert pull["spec"]["image"] == container["image"]
     waves = [int(one["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for one in (pull, deployment)]
