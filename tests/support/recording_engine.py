@@ -18,8 +18,7 @@ from imageops.engine.protocol import (
     ImageStore,
     LocalImage,
     LocalManifest,
-    PullReceipt,
-    PushReceipt,
+    Receipt,
     RecordSink,
     RegistryAuth,
     RemoteImage,
@@ -110,7 +109,7 @@ class RecordingEngine:
         platform: str | None,  # noqa: ARG002 - the protocol
         auth: RegistryAuth | None,  # noqa: ARG002 - the protocol
         sink: RecordSink,
-    ) -> PullReceipt:
+    ) -> Receipt:
         """Bring what the registry has."""
         self._called("pull", str(reference))
         sink(LayerRecord("layer", LayerState.DOWNLOADING, LAYER_BYTES // 2, LAYER_BYTES))
@@ -131,7 +130,7 @@ class RecordingEngine:
                 absent.remove(digest)
         for parent, kids in self.children.items():
             self.children[parent] = tuple(replace(kid, available=kid.available or kid.digest == digest) for kid in kids)
-        return PullReceipt(digest, up_to_date=False)
+        return Receipt(digest)
 
     async def push(
         self,
@@ -140,7 +139,7 @@ class RecordingEngine:
         platform: str | None,
         auth: RegistryAuth | None,  # noqa: ARG002 - the protocol
         sink: RecordSink,
-    ) -> PushReceipt:
+    ) -> Receipt:
         """Send to the registry."""
         self._called("push", f"{reference} {platform}" if platform else str(reference))
         sink(LayerRecord("layer", LayerState.UPLOADING, LAYER_BYTES, LAYER_BYTES))
@@ -151,7 +150,7 @@ class RecordingEngine:
         digest = image.descriptor_digest if image is not None and image.descriptor_digest is not None else DIGEST
         self.registry[str(reference)] = remote(digest)
         self._finish("push")
-        return PushReceipt(digest, None, pushed_manifest_instead_of_index=False)
+        return Receipt(digest)
 
     async def tag(self, source: str, target: Reference) -> None:
         """Point a tag at an image."""
@@ -200,7 +199,6 @@ def local(
     return LocalImage(
         id=image_id,
         repo_digests=(f"{named.name}@{digest}",),
-        repo_tags=(str(named),),
         size_bytes=5 * LAYER_BYTES,
         platform=platform,
         descriptor_digest=digest,
@@ -215,7 +213,7 @@ def on_graphdriver(image: LocalImage) -> LocalImage:
 
 def remote(digest: str = DIGEST, *, platforms: tuple[str, ...] = ("linux/amd64",), index: bool = False) -> RemoteImage:
     """Make an image of a registry."""
-    return RemoteImage(digest, INDEX if index else MANIFEST, 500, platforms)
+    return RemoteImage(digest, INDEX if index else MANIFEST, platforms)
 
 
 def daemon(engine: RecordingEngine, *, transfers: int = 3, burst: float = 100.0) -> Daemon:

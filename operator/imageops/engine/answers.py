@@ -69,7 +69,6 @@ def local_image(answer: Answer) -> LocalImage:
     return LocalImage(
         id=image_id,
         repo_digests=_texts(answer, "RepoDigests"),
-        repo_tags=_texts(answer, "RepoTags"),
         size_bytes=_count(answer, "Size"),
         platform=platforms.join(_text(answer, "Os"), _text(answer, "Architecture"), _text(answer, "Variant")),
         descriptor_digest=_digest(descriptor, "digest") or None,
@@ -93,7 +92,6 @@ def _local_manifest(child: Answer) -> LocalManifest:
         kind=kind if kind in _KINDS else "unknown",
         platform=_platform(platform),
         available=child.get("Available") is True,
-        size_bytes=_count(_object(child, "Size"), "Content"),
     )
 
 
@@ -113,7 +111,6 @@ def remote_image(answer: Answer) -> RemoteImage:
     return RemoteImage(
         digest=digest,
         media_type=_text(descriptor, "mediaType"),
-        size_bytes=_count(descriptor, "size"),
         platforms=tuple(platform for platform in found if platform is not None),
         entries=len(entries),
     )

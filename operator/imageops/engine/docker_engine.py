@@ -19,7 +19,7 @@ from imageops.engine.connection import DaemonAddress, DaemonClient, ignore_ambie
 from imageops.engine.exchange import Request, ask, tell
 from imageops.engine.pool import ClientPool
 from imageops.engine.protocol import ImageStore
-from imageops.engine.transfers import Activity, Outcome, PullOutcome, PushOutcome, ReceiptT_co, transfer
+from imageops.engine.transfers import Activity, Outcome, PullOutcome, PushOutcome, transfer
 from imageops.engine.words import Call
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
         DaemonInfo,
         LocalImage,
         LocalManifest,
-        PullReceipt,
-        PushReceipt,
+        Receipt,
         RecordSink,
         RegistryAuth,
         RemoteImage,
@@ -199,7 +198,7 @@ class DockerEngine:
 
     async def pull(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
-    ) -> PullReceipt:
+    ) -> Receipt:
         """Bring an image to the daemon."""
         info = await self.describe()
         parameters = {"fromImage": reference.name, "tag": reference.selector}
@@ -210,7 +209,7 @@ class DockerEngine:
 
     async def push(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
-    ) -> PushReceipt:
+    ) -> Receipt:
         """Send the image under exactly this reference to its registry."""
         tag = _tag_of(reference)
         info = await self.describe()
@@ -223,7 +222,7 @@ class DockerEngine:
         request = _transfer_request(Call.PUSH, path, info, parameters, reference=reference, auth=auth)
         return await self._transfer(request, PushOutcome(tag), sink)
 
-    async def _transfer(self, request: Request, outcome: Outcome[ReceiptT_co], sink: RecordSink) -> ReceiptT_co:
+    async def _transfer(self, request: Request, outcome: Outcome, sink: RecordSink) -> Receipt:
         activity = Activity()
 
         async def probe() -> None:

@@ -81,7 +81,6 @@ class LocalImage:
     id: str
     """Manifest or index digest on the containerd store, config digest on a graphdriver."""
     repo_digests: tuple[str, ...]
-    repo_tags: tuple[str, ...]
     size_bytes: int
     """What the daemon says it takes on disk: compressed content included on the containerd store."""
     platform: str | None
@@ -101,7 +100,6 @@ class LocalManifest:
     platform: str | None
     available: bool
     """Whether all of its content is on the daemon."""
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +108,6 @@ class RemoteImage:
 
     digest: str
     media_type: str
-    size_bytes: int
-    """Bytes of the manifest itself, not of the image."""
     platforms: tuple[str, ...]
     """The platforms of an index's entries, as far as they have any."""
     entries: int = 0
@@ -119,23 +115,10 @@ class RemoteImage:
 
 
 @dataclass(frozen=True, slots=True)
-class PullReceipt:
-    """The daemon's word that a pull ended well. A claim until an inspect confirms it."""
+class Receipt:
+    """The daemon's word that a pull or push ended well. A claim until an inspect, or the registry, confirms it."""
 
     digest: str
-    up_to_date: bool
-    """The daemon changed no reference. It says nothing about how much was downloaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class PushReceipt:
-    """The daemon's word that a push ended well. A claim until the registry confirms it."""
-
-    digest: str
-    size_bytes: int | None
-    """Bytes of the manifest, where the daemon says it."""
-    pushed_manifest_instead_of_index: bool
-    """The daemon lacks part of the index and pushed one platform's manifest, which has another digest."""
 
 
 class ImageEngine(Protocol):
@@ -204,13 +187,13 @@ class ImageEngine(Protocol):
 
     async def pull(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
-    ) -> PullReceipt:
+    ) -> Receipt:
         """Bring an image to the daemon; `platform` None means the daemon's own."""
         ...
 
     async def push(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
-    ) -> PushReceipt:
+    ) -> Receipt:
         """Send the image under exactly this reference, which has a tag and no digest, to its registry.
 
         Raises:

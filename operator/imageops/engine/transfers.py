@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from imageops.api.reasons import Reason
 from imageops.engine.exchange import CHUNK_BYTES, Request, exchange, refusal
-from imageops.engine.protocol import PullReceipt, PushReceipt
+from imageops.engine.protocol import Receipt
 from imageops.engine.stream import StreamRecord, read_records
 
 if TYPE_CHECKING:
@@ -31,17 +31,15 @@ _DOWNLOADED = "Status: Downloaded newer image for "
 _WARNING = "WARNING: "
 """Begins what Engine 28.5 says after the end, with a graph driver, of an image that has another platform than asked."""
 
-ReceiptT_co = TypeVar("ReceiptT_co", covariant=True)
 
-
-class Outcome(Protocol[ReceiptT_co]):
+class Outcome(Protocol):
     """Collects the records of one transfer and judges them at its end."""
 
     def take(self, record: StreamRecord) -> None:
         """Look at the next record, which is no error."""
         ...
 
-    def receipt(self) -> ReceiptT_co | None:
+    def receipt(self) -> Receipt | None:
         """Return the result, or None if the stream did not say that the work was done."""
         ...
 
@@ -62,11 +60,11 @@ class PullOutcome:
         if match := _PULL_DIGEST.fullmatch(record.status):
             self._digest = match[1]
 
-    def receipt(self) -> PullReceipt | None:
+    def receipt(self) -> Receipt | None:
         """Return the digest that was pulled, if the last words say that the image is there."""
         if self._digest is None or self._last is None or not self._last.startswith((_UP_TO_DATE, _DOWNLOADED)):
             return None
-        return PullReceipt(self._digest, up_to_date=self._last.startswith(_UP_TO_DATE))
+        return Receipt(self._digest)
 
 
 class PushOutcome:
@@ -75,29 +73,24 @@ class PushOutcome:
     def __init__(self, tag: str) -> None:
         """Expect the words of a finished push of `tag`; another tag's do not count."""
         self._tag = tag
-        self._done = re.compile(rf"{re.escape(tag)}: digest: ({_DIGEST_PATTERN}) size: ([0-9]{{1,18}})")
-        self._claims: dict[str, int] = {}
-        self._instead_of_index = False
+        self._done = re.compile(rf"{re.escape(tag)}: digest: ({_DIGEST_PATTERN}) size: [0-9]{{1,18}}")
+        self._claims: set[str] = set()
 
     def take(self, record: StreamRecord) -> None:
         """Remember each digest that is claimed: Engine 20.10 says it twice, in `aux` too, Engine 29 once."""
         if record.aux:
             self._take_aux(record.aux)
         if record.id is None and record.status is not None and (match := self._done.fullmatch(record.status)):
-            self._claims[match[1]] = int(match[2])
+            self._claims.add(match[1])
 
     def _take_aux(self, aux: Mapping[str, object]) -> None:
-        self._instead_of_index = self._instead_of_index or aux.get("manifestPushedInsteadOfIndex") is True
         digest, size = aux.get("Digest"), aux.get("Size")
         if aux.get("Tag") == self._tag and isinstance(digest, str) and _DIGEST.fullmatch(digest) and type(size) is int:
-            self._claims[digest] = size
+            self._claims.add(digest)
 
-    def receipt(self) -> PushReceipt | None:
+    def receipt(self) -> Receipt | None:
         """Return what was pushed, if the stream named exactly one digest for the tag."""
-        if len(self._claims) != 1:
-            return None
-        (digest, size), *_ = self._claims.items()
-        return PushReceipt(digest, size, pushed_manifest_instead_of_index=self._instead_of_index)
+        return Receipt(*self._claims) if len(self._claims) == 1 else None
 
 
 class Activity:
@@ -117,8 +110,8 @@ class Activity:
 
 
 def transfer(
-    client: DaemonClient, request: Request, outcome: Outcome[ReceiptT_co], *, sink: RecordSink, activity: Activity
-) -> ReceiptT_co:
+    client: DaemonClient, request: Request, outcome: Outcome, *, sink: RecordSink, activity: Activity
+) -> Receipt:
     """Carry a pull or a push out, in a worker thread.
 
     Args:

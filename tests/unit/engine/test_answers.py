@@ -17,7 +17,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 FIELDS = [
-    *("Id", "RepoDigests", "RepoTags", "Size", "Os", "Architecture", "Variant", "Descriptor", "Manifests", "Platforms"),
+    *("Id", "RepoDigests", "Size", "Os", "Architecture", "Variant", "Descriptor", "Manifests", "Platforms"),
     *("ApiVersion", "ID", "DriverStatus", "Version", "Arch"),
 ]
 
@@ -51,7 +51,6 @@ def test_an_image_of_the_containerd_store() -> None:
     digest = "sha256:" + "1" * 64
     answer: dict[str, Any] = {
         "Id": digest,
-        "RepoTags": ["a:1"],
         "RepoDigests": ["a@" + digest],
         "Size": 12,
         "Os": "linux",
@@ -60,7 +59,7 @@ def test_an_image_of_the_containerd_store() -> None:
         "Descriptor": {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest, "size": 1},
     }
     assert answers.local_image(answer) == LocalImage(
-        digest, ("a@" + digest,), ("a:1",), 12, "linux/arm64/v8", digest, "application/vnd.oci.image.index.v1+json"
+        digest, ("a@" + digest,), 12, "linux/arm64/v8", digest, "application/vnd.oci.image.index.v1+json"
     )
 
 
@@ -68,12 +67,11 @@ def test_what_an_image_does_not_say_is_absent() -> None:
     """A graphdriver gives no descriptor, and an image whose content is elsewhere no architecture."""
     answer: dict[str, Any] = {
         "Id": digest_of(1),
-        "RepoTags": None,
         "RepoDigests": None,
         "Os": "linux",
         "Architecture": "",
     }
-    assert answers.local_image(answer) == LocalImage(digest_of(1), (), (), 0, None, None, None)
+    assert answers.local_image(answer) == LocalImage(digest_of(1), (), 0, None, None, None)
 
 
 def test_children_of_an_index() -> None:
@@ -97,19 +95,19 @@ def test_children_of_an_index() -> None:
         ]
     }
     assert answers.local_manifests(answer) == (
-        LocalManifest(digest_of(1), "image", "linux/amd64", available=True, size_bytes=5),
-        LocalManifest(digest_of(2), "attestation", None, available=False, size_bytes=0),
-        LocalManifest(digest_of(3), "unknown", None, available=False, size_bytes=0),
+        LocalManifest(digest_of(1), "image", "linux/amd64", available=True),
+        LocalManifest(digest_of(2), "attestation", None, available=False),
+        LocalManifest(digest_of(3), "unknown", None, available=False),
     )
 
 
 def test_what_a_registry_has() -> None:
-    """Digest, size of the manifest, the platforms that are ones, and how many entries there are."""
+    """Digest, media type, the platforms that are ones, and how many entries there are."""
     answer: dict[str, Any] = {
         "Descriptor": {"mediaType": "m", "digest": digest_of(1), "size": 3},
         "Platforms": [{"os": "linux", "architecture": "arm", "variant": "v7"}, {"os": "unknown"}, 3],
     }
-    assert answers.remote_image(answer) == RemoteImage(digest_of(1), "m", 3, ("linux/arm/v7",), 2)
+    assert answers.remote_image(answer) == RemoteImage(digest_of(1), "m", ("linux/arm/v7",), 2)
 
 
 def digest_of(number: int) -> str:
@@ -138,10 +136,10 @@ def test_answers_of_any_shape_are_values_or_daemon_errors(answer: dict[str, obje
         {"Architecture": "amd64\nroot"},
         {"Os": "linux", "Architecture": "a" * 60},
         {"Os": "\ud800"},
-        {"RepoTags": ["\x00", "x" * 2000]},
+        {"RepoDigests": ["\x00", "x" * 2000]},
         {"Descriptor": {"digest": "d" * 2000, "mediaType": "m\r"}},
     ],
-    ids=["over 64 bits", "far over", "long", "two lines", "no platform", "no character", "tags", "descriptor"],
+    ids=["over 64 bits", "far over", "long", "two lines", "no platform", "no character", "digests", "descriptor"],
 )
 def test_what_is_beyond_all_reason_is_not_said(lie: dict[str, Any]) -> None:
     """A status with one number or text of it would be refused as a whole, and the object would never end."""

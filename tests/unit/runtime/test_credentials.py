@@ -17,7 +17,7 @@ from imageops.api.status import SecretReference
 from imageops.cluster.secrets import NamespaceSecrets
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
-from imageops.engine.protocol import PullReceipt, RecordSink, RegistryAuth, RemoteImage
+from imageops.engine.protocol import Receipt, RecordSink, RegistryAuth, RemoteImage
 from imageops.runtime.attempts import OperationCredentials
 from imageops.tools.check import CheckTool
 from imageops.tools.execution import Execution
@@ -58,7 +58,7 @@ class Registry(RecordingEngine):
 
     async def pull(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
-    ) -> PullReceipt:
+    ) -> Receipt:
         """Refuse an anonymous pull, before which nothing is asked, where nobody may be anonymous."""
         if auth is None and NOTHING not in self.takes:
             self.asked.append(NOTHING)

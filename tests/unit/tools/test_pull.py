@@ -41,7 +41,7 @@ ARM = PullArguments(reference=REF, platform="linux/arm64")
 def kid(digest: str, platform: str | None, *, available: bool = False) -> LocalManifest:
     """Make a child of an index."""
     kind = "attestation" if platform is None else "image"
-    return LocalManifest(digest=digest, kind=kind, platform=platform, available=available, size_bytes=1)
+    return LocalManifest(digest=digest, kind=kind, platform=platform, available=available)
 
 
 async def pull(

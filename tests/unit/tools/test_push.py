@@ -130,7 +130,7 @@ async def test_an_error_of_the_engine_is_the_outcome(method: str) -> None:
 def kid(digest: str, platform: str | None, *, available: bool = True) -> LocalManifest:
     """Make a child of an index."""
     kind = "attestation" if platform is None else "image"
-    return LocalManifest(digest=digest, kind=kind, platform=platform, available=available, size_bytes=1)
+    return LocalManifest(digest=digest, kind=kind, platform=platform, available=available)
 
 
 AMD, ARM = kid(OTHER_DIGEST, "linux/amd64"), kid(ARM_DIGEST, "linux/arm64")

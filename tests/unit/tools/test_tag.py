@@ -190,7 +190,7 @@ async def test_a_reference_that_another_object_asks_for_by_now_is_left() -> None
 )
 async def test_one_platform_of_an_index_is_recognised_by_its_own_id(platform: str | None, *, removed: bool) -> None:
     """The containerd store gives it the id of its manifest, which is not that of the index."""
-    child = LocalManifest(OTHER_ID, "image", "linux/arm64", available=True, size_bytes=1)
+    child = LocalManifest(OTHER_ID, "image", "linux/arm64", available=True)
     index = local(SOURCE, media_type=INDEX)
     engine = RecordingEngine(images={SOURCE: index}, children={SOURCE: (child,)})
     arguments = RemovalArguments(reference=Reference.parse(SOURCE), image_id=OTHER_ID, platform=platform)

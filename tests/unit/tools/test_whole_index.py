@@ -31,7 +31,7 @@ def digest_of(number: int) -> str:
 
 def kid(number: int, *, available: bool = True) -> LocalManifest:
     """Make a manifest below an index."""
-    return LocalManifest(digest_of(number), "image", f"linux/v{number}", available=available, size_bytes=1)
+    return LocalManifest(digest_of(number), "image", f"linux/v{number}", available=available)
 
 
 def with_indexes(*numbers: int, offered: bool = True) -> RecordingEngine:
