@@ -30,9 +30,9 @@ from imageops.cluster.status_writer import StatusWriter
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.attempts import RunningAttempt
 from imageops.runtime.controller import Controller
-from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.deciders import OperationDecider
+from imageops.runtime.metrics_recorder import MetricsRecorder
 from imageops.runtime.objects import Entry, ObjectStore
 from imageops.telemetry.metrics import Metrics
 
@@ -173,7 +173,7 @@ class OfflineOperator:
         network = _NoNetwork(_object(), watch, Update())
         session: Any = network
         api = ApiServer(session, client.Configuration(), {})
-        watcher = MetricsWatcher(Metrics())
+        watcher = MetricsRecorder(Metrics())
         daemons = Daemons(
             engines={engine.name: engine},
             default=engine.name,

@@ -15,10 +15,10 @@ from typing import Any
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiServer
 from imageops.cluster.paths import ApiPath
-from imageops.core import conditions, existing
+from imageops.core import conditions, preconditions
 from imageops.core.attempts import OperationTurn
 from imageops.core.conditions import FALSE, TRUE, State
-from imageops.core.plan import Naming
+from imageops.core.plan import ChildNames
 from imageops.engine import auth_header as headers
 from imageops.engine import docker_engine
 from imageops.runtime import effects, finalizer, objects
@@ -53,12 +53,12 @@ def _without_test_of(path: str) -> Callable[[], None]:
 
 
 def _name_children_by_process() -> None:
-    original = Naming._name
+    original = ChildNames._name
 
-    def name(self: Naming, step: str, kind: str, attempt: int, salt: int) -> str:
+    def name(self: ChildNames, step: str, kind: str, attempt: int, salt: int) -> str:
         return original(self, step, kind, attempt, salt + os.getpid())
 
-    _put(Naming, "_name", name)
+    _put(ChildNames, "_name", name)
 
 
 def _pass_every_checkpoint() -> None:
@@ -113,7 +113,7 @@ def _leave_interrupted_attempts_open() -> None:
 
 
 def _push_whatever_is_there() -> None:
-    original = existing.push_verdict
+    original = preconditions.push_verdict
 
     def verdict(*arguments: Any, **named: Any) -> Reason | None:
         found = original(*arguments, **named)

@@ -15,10 +15,10 @@ import kopf
 
 from imageops.api.kinds import GROUP, VERSION, Kind
 from imageops.cluster.login import Login, service_address
-from imageops.cluster.pauses import Pauses
+from imageops.cluster.watch_backoff import WatchBackoff
 from imageops.cluster.watching import Listener, WatchKeeper
 from imageops.runtime.app import WATCHED, Drain, Observer
-from imageops.telemetry import watches
+from imageops.telemetry import watch_liveness
 
 
 class NullDiffBase(kopf.DiffBaseStorage):
@@ -134,9 +134,9 @@ def settings() -> kopf.OperatorSettings:
     result.peering.standalone = True
     result.posting.enabled = False
     result.watching.chunk_size = 500
-    result.watching.server_timeout = watches.SERVER_SECONDS
-    result.watching.client_timeout = watches.CLIENT_SECONDS
-    result.networking.error_backoffs = Pauses()
+    result.watching.server_timeout = watch_liveness.SERVER_SECONDS
+    result.watching.client_timeout = watch_liveness.CLIENT_SECONDS
+    result.networking.error_backoffs = WatchBackoff()
     result.process.ultimate_exiting_timeout = 30.0
     return result
 

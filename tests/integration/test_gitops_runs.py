@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from devcluster import parts
+from imageops.api.gitops_marks import MARKS as KNOWN_MARKS
 from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_TAG, REQUESTED_AT, SESSION, VERSION, Kind
-from imageops.api.marks import MARKS as KNOWN_MARKS
 from tests.support.clients import Client, MakeClient, manifest
 from tests.support.metrics import total
 from tests.support.objects import POLL_SECONDS, WAIT_SECONDS, finished, run_ended

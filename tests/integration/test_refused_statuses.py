@@ -11,7 +11,7 @@ from devcluster.env import Environment
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION
 from imageops.api.reasons import Reason
 from imageops.core.run import UNWRITABLE
-from imageops.tools.surroundings import DESK_PLACES
+from imageops.tools.surroundings import LOOKUP_SLOTS
 from tests.integration.conftest import MakeGate, MakeImage, through
 from tests.support.metrics import total
 from tests.support.objects import Body, Objects, condition, reason, run_ended
@@ -68,7 +68,7 @@ def test_sixteen_tags_and_six_transfers_stop_no_daemon(
     engine.daemon.tag(first.reference, target)
     gate = make_gate(slow.registry, bytes_per_second=200_000)
     common = {"daemonName": engine.name}
-    tags = [f"tag-{number}" for number in range(DESK_PLACES)]
+    tags = [f"tag-{number}" for number in range(LOOKUP_SLOTS)]
     pulls = [f"pull-{number}" for number in range(6)]
     moved = {"source": second.reference, "target": target, "ifExists": "Replace"}
     for name in tags:

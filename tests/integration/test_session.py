@@ -9,7 +9,7 @@ import pytest
 from devcluster.env import Environment
 from devcluster.images import PushedImage, manifest_digest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_TAG, OPERATION_KINDS, SESSION
-from imageops.core.plan import Naming
+from imageops.core.plan import ChildNames
 from tests.integration.conftest import MakeGate, MakeImage, through
 from tests.support.objects import Body, Objects, condition, finished, reason
 from tests.support.status_watch import StatusWatch
@@ -308,7 +308,7 @@ def test_a_name_that_a_stranger_holds_is_avoided(
         {"name": "two", "runAfter": ["one"], "pull": {"image": second.reference}},
     ]
     body = objects.create(SESSION, "guest", {"daemonName": containerd.name, "steps": steps, "suspend": True})
-    name = Naming("guest", body["metadata"]["uid"], run=1).name("two", "ImagePull", 0)
+    name = ChildNames("guest", body["metadata"]["uid"], run=1).of("two", "ImagePull", 0)
     stranger = objects.create(IMAGE_PULL, name, {"image": first.reference, "daemonName": containerd.name})
     objects.patch(SESSION, "guest", {"spec": {"suspend": False}})
     body = objects.wait_finished(SESSION, "guest")

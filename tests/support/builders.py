@@ -18,10 +18,10 @@ from imageops.api.session_status import SessionStatus
 from imageops.api.status import ImageStatus, OperationStatus, Phase, Progress
 from imageops.core.attempts import Operation
 from imageops.core.effects import CreateChild
-from imageops.core.members import Member
 from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Attempt, Facts, Outcome
 from imageops.core.session import Session, decide_session
+from imageops.core.session_summary import Member
 from imageops.core.spechash import SpecHash
 from tests.support.contract import assert_consistent
 

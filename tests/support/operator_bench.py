@@ -13,9 +13,9 @@ from imageops.cluster.events import EventRecorder
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.status_writer import StatusWriter
 from imageops.runtime.controller import Controller, Decider
-from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.deciders import OperationDecider, SessionDecider
+from imageops.runtime.metrics_recorder import MetricsRecorder
 from imageops.runtime.objects import ObjectStore
 from imageops.telemetry.metrics import Metrics
 from tests.support.builders import NOW
@@ -49,7 +49,7 @@ class OperatorBench:
         self._began = self._began or asyncio.get_running_loop().time()
         server: Any = self.api
         server.clock = self.clock
-        watcher, self.store = MetricsWatcher(self.metrics), ObjectStore()
+        watcher, self.store = MetricsRecorder(self.metrics), ObjectStore()
         events = EventRecorder(server)
         controller: Controller
 

@@ -26,7 +26,7 @@ class Recorder:
         """Write an end down."""
         self.closed.append((execution, outcome))
 
-    def takes_long(self, execution: Execution[Any, Any]) -> None:
+    def release_lookup_slot(self, execution: Execution[Any, Any]) -> None:
         """Write a transfer down."""
         assert execution in self.begun
         self.transfers += 1

@@ -11,12 +11,12 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus, StepStatus
 from imageops.api.status import OperationStatus, Phase
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.demands import demands
 from imageops.core.effects import CreateChild, Decision, DeleteChild, DeleteSelf, RecordEvent, WakeMembers, Write
-from imageops.core.members import Member
 from imageops.core.operation import Parent
 from imageops.core.session import Session, decide_session
+from imageops.core.session_summary import Member
 from tests.support.builders import NOW, assert_good, child_status, image, session
 
 SUCCESS = {"ImagePull": Reason.PULLED, "ImageTag": Reason.TAGGED, "ImagePush": Reason.PUSHED}
@@ -41,7 +41,7 @@ class SessionLife:
     """By name."""
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Code and message by which the API server refuses the operations of a step; those of others it makes."""
-    refused: dict[str, Refused] = field(default_factory=dict)
+    refused: dict[str, ApiRefusal] = field(default_factory=dict)
     """What it said, by the name of the operation."""
     writes: int = 0
     """How often the status was written."""
@@ -192,7 +192,7 @@ class SessionLife:
             return
         code, message = self.answers[child.step]
         times = self.refused[child.name].times + 1 if child.name in self.refused else 1
-        self.refused[child.name] = Refused(code=code, message=message, at=self.now, times=times)
+        self.refused[child.name] = ApiRefusal(code=code, message=message, at=self.now, times=times)
         self.wake_at = self.now  # the runtime looks again at once
 
 

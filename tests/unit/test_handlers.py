@@ -11,10 +11,10 @@ import pytest
 
 from imageops import handlers
 from imageops.api.kinds import IMAGE_PULL, Kind
-from imageops.cluster.pauses import Pauses
+from imageops.cluster.watch_backoff import WatchBackoff
 from imageops.cluster.watching import WatchKeeper
 from imageops.runtime.app import WATCHED
-from imageops.telemetry.watches import WatchAnswers
+from imageops.telemetry.watch_liveness import WatchLiveness
 
 LINES_MAX = 150
 
@@ -83,7 +83,7 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
             observer=_Observer(),
-            listener=WatchAnswers(),
+            listener=WatchLiveness(),
             drain=drain,
             kubeconfig=kubeconfig,
             namespaces=namespaces,
@@ -116,7 +116,7 @@ def test_a_pod_finds_the_api_server_without_a_name(monkeypatch: pytest.MonkeyPat
 
 async def test_a_session_keeps_watches_alive() -> None:
     """It goes where the credentials say, with their token."""
-    made = handlers.session(WatchAnswers(), kopf.ConnectionInfo(server="https://api.test", token="one"))
+    made = handlers.session(WatchLiveness(), kopf.ConnectionInfo(server="https://api.test", token="one"))
     assert made.server == "https://api.test"
     assert made.aiohttp_session.headers["Authorization"] == "Bearer one"
     assert [type(one) for one in made.aiohttp_session._middlewares] == [WatchKeeper]
@@ -166,7 +166,7 @@ def test_kopf_keeps_nothing_on_objects_and_posts_nothing() -> None:
 def test_a_watch_is_tried_for_ever_every_few_seconds() -> None:
     """Every request begins anew with short pauses."""
     pauses = handlers.settings().networking.error_backoffs
-    assert isinstance(pauses, Pauses)
+    assert isinstance(pauses, WatchBackoff)
     for _ in range(2):
         first = list(islice(pauses, 1000))
         assert (first[0], max(first)) == (1.0, 5.0)

@@ -44,6 +44,9 @@ class StepStatus(StatusModel):
     operation_ref: ObjectReference | None = None
     """The operation that performs the step now, or did last. Absent: not started."""
 
+    retries: Count | None = None
+    """How often the step was made again within the run; part of the names of its operations. Absent: never."""
+
     phase: Word = Phase.PENDING.value
     """Pending, Running, Suspended, Succeeded, Failed, Cancelled or Skipped."""
 

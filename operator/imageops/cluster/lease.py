@@ -14,7 +14,7 @@ from typing import Any
 
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.paths import ApiPath
-from imageops.core.lease import LeaseClaim, Sighting, Timing, given_back, next_claim, sight
+from imageops.core.lease import LeaseClaim, ObservedLease, Timing, given_back, next_claim, observe_lease
 
 logger = logging.getLogger("imageops.cluster")
 
@@ -49,7 +49,7 @@ class Lease:
         self._namespace = namespace
         self._timing = timing
         self._stored: dict[str, Any] | None = None
-        self._sighting: Sighting | None = None
+        self._sighting: ObservedLease | None = None
         self._held_until = NEVER
 
     @property
@@ -146,7 +146,7 @@ class Lease:
     def _see(self, stored: dict[str, Any]) -> None:
         before = self.holder
         self._stored = stored
-        self._sighting = sight(self._sighting, LeaseClaim.read(stored.get("spec") or {}), clock())
+        self._sighting = observe_lease(self._sighting, LeaseClaim.read(stored.get("spec") or {}), clock())
         if self.holder not in {before, self.identity}:
             logger.info("%s holds the Lease %s/%s", self.holder or "nobody", self._namespace, self.name)
 

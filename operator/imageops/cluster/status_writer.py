@@ -103,7 +103,7 @@ class _Report:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _WriteQueue:
     """The writes of one object."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -157,7 +157,7 @@ class StatusWriter:
         self._api = api
         self._written = written
         self._counted = counted
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _WriteQueue] = {}
         self._budget = _Budget(filled=time.monotonic())
 
     async def commit(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis) -> None:
@@ -174,7 +174,7 @@ class StatusWriter:
             RefusedError: The status is not valid.
 
         """
-        lane = self._lanes.setdefault(key.uid, _Lane())
+        lane = self._lanes.setdefault(key.uid, _WriteQueue())
         lane.latest = None
         lane.commits += 1
         try:
@@ -195,7 +195,7 @@ class StatusWriter:
             failed: Called if it was not stored and will not be.
 
         """
-        lane = self._lanes.setdefault(key.uid, _Lane())
+        lane = self._lanes.setdefault(key.uid, _WriteQueue())
         lane.latest, lane.at_rest = _Report(status, basis, failed), False
         if lane.reporter is None:
             lane.reporter = asyncio.create_task(self._report(key, lane), name=key.uid)
@@ -230,7 +230,7 @@ class StatusWriter:
             reporter.cancel()
         await asyncio.gather(*reporters, return_exceptions=True)
 
-    async def _commit(self, key: ObjectKey, lane: _Lane, status: StatusModel, basis: GetBasis) -> None:
+    async def _commit(self, key: ObjectKey, lane: _WriteQueue, status: StatusModel, basis: GetBasis) -> None:
         failures = 0
         while True:
             now = basis()
@@ -247,7 +247,7 @@ class StatusWriter:
             else:
                 return
 
-    async def _report(self, key: ObjectKey, lane: _Lane) -> None:
+    async def _report(self, key: ObjectKey, lane: _WriteQueue) -> None:
         failures = 0
         try:
             while lane.latest is not None:
@@ -277,11 +277,11 @@ class StatusWriter:
             lane.reporter = None
             self._drop(key.uid, lane)
 
-    def _drop(self, uid: str, lane: _Lane) -> None:
+    def _drop(self, uid: str, lane: _WriteQueue) -> None:
         if lane.at_rest and lane.reporter is None and not lane.lock.locked() and self._lanes.get(uid) is lane:
             del self._lanes[uid]
 
-    async def _write(self, key: ObjectKey, lane: _Lane, status: StatusModel, basis: Basis) -> None:
+    async def _write(self, key: ObjectKey, lane: _WriteQueue, status: StatusModel, basis: Basis) -> None:
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": key.uid},
             {"op": "test", "path": "/metadata/resourceVersion", "value": basis.resource_version},

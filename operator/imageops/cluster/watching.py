@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from imageops.api.kinds import ALL_KINDS, GROUP, VERSION
-from imageops.cluster.pauses import Pauses
+from imageops.cluster.watch_backoff import WatchBackoff
 
 logger = logging.getLogger("imageops.cluster")
 
@@ -172,7 +172,7 @@ class WatchKeeper:
         """Wait, longer each time; log the first of a row of failures."""
         self._listener.failed(asked.kind)
         first = asked not in self._pauses
-        pause = max(next(self._pauses.setdefault(asked, iter(Pauses()))), wait)
+        pause = max(next(self._pauses.setdefault(asked, iter(WatchBackoff()))), wait)
         told = problem == f"HTTP {HTTPStatus.FORBIDDEN.value}"  # by the listener, once for all kinds of a namespace
         level = logging.WARNING if first and not told else logging.DEBUG
         logger.log(level, "%s was answered by %s; it is made anew until it goes well", asked, problem)

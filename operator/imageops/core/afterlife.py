@@ -8,9 +8,9 @@ from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.status import OperationStatus, Phase, PreviousImage, Trigger
 from imageops.core.attempts import Operation, OperationTurn, later
 from imageops.core.effects import Purpose, SetFinalizer, StartAttempt
-from imageops.core.expiry import expire
 from imageops.core.outcome import Attempt, Outcome
 from imageops.core.run import finished
+from imageops.core.ttl import expire
 
 JITTER_SHARE = 0.1
 JITTER_LIMIT_SECONDS = 60.0

@@ -11,10 +11,10 @@ from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.status import ErrorStatus, OperationStatus
 from imageops.api.status import Outcome as HistoryOutcome
 from imageops.core import history
+from imageops.core.backoff import retry_delay, wait_delay
 from imageops.core.conditions import State
 from imageops.core.effects import StopAttempt
 from imageops.core.outcome import Attempt, Facts, Outcome
-from imageops.core.retry import retry_delay, wait_delay
 from imageops.core.run import Subject, Turn
 
 _HISTORY_OUTCOME = {

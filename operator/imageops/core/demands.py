@@ -5,13 +5,13 @@ from datetime import datetime
 
 from imageops.api.quantity import parse_quantity
 from imageops.api.session import SessionLimits, SessionSpec
-from imageops.core import members as summary
-from imageops.core.members import Member
+from imageops.core import session_summary as summary
 from imageops.core.operation import Parent
 from imageops.core.run import finished
-from imageops.core.session import Session, naming_of, unused
-from imageops.core.steps import names_of
-from imageops.core.stops import stop_reason
+from imageops.core.session import Session, child_names_of, unused
+from imageops.core.session_stop import stop_reason
+from imageops.core.session_summary import Member
+from imageops.core.step_scheduler import names_of
 
 
 def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
@@ -48,7 +48,7 @@ def assumed(members: Iterable[Member]) -> dict[str, str | None]:
 def _ended_in_run(session: Session, spec: SessionSpec) -> list[Member]:
     """Return the operations that have finished; those of a former run's steps may still be on their way out."""
     rows = {row.name: row for row in session.status.steps}
-    own = names_of(spec, naming_of(session, session.status), rows)
+    own = names_of(spec, child_names_of(session, session.status), rows)
     return [one for one in session.members if one.finished and (not one.owned or (one.kind, one.name) in own)]
 
 

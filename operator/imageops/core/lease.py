@@ -69,7 +69,7 @@ class LeaseClaim:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ObservedLease:
     """A Lease as it stands, and since when it has stood so."""
 
     claim: LeaseClaim
@@ -82,31 +82,31 @@ class Sighting:
         return self.since + self.claim.duration_seconds
 
 
-def sight(last: Sighting | None, claim: LeaseClaim, now: float) -> Sighting:
+def observe_lease(last: ObservedLease | None, claim: LeaseClaim, now: float) -> ObservedLease:
     """Return what is known after another look."""
-    return last if last is not None and last.claim == claim else Sighting(claim, now)
+    return last if last is not None and last.claim == claim else ObservedLease(claim, now)
 
 
 def next_claim(
-    sighting: Sighting | None, identity: str, timing: Timing, *, now: float, written_at: datetime
+    observed: ObservedLease | None, identity: str, timing: Timing, *, now: float, written_at: datetime
 ) -> LeaseClaim | None:
     """Return what to write in order to take or renew a Lease; None while another holds it.
 
     Args:
-        sighting: The Lease; None if there is none yet.
+        observed: The Lease; None if there is none yet.
         identity: Who wants it.
         timing: How long it is to last.
-        now: Seconds on the clock of the sighting.
+        now: Seconds on the clock of the observed.
         written_at: The time of day, for people.
 
     """
     written = _micro_time(written_at)
-    if sighting is None:
+    if observed is None:
         return LeaseClaim(identity, timing.duration_seconds, written, written, 0)
-    claim = sighting.claim
+    claim = observed.claim
     if claim.holder == identity:
         return LeaseClaim(identity, timing.duration_seconds, claim.acquire_time, written, claim.transitions)
-    if claim.holder and now < sighting.expires:
+    if claim.holder and now < observed.expires:
         return None
     return LeaseClaim(identity, timing.duration_seconds, written, written, claim.transitions + 1)
 

@@ -11,18 +11,16 @@ from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import ImagePullPolicy, LocalReference
 from imageops.api.references import Reference, parse_image_id
 from imageops.api.session import LocalImages, PromoteAction, PullAction, PushAction, SessionSpec, Step, TagAction
-from imageops.api.status import ImageStatus, ObjectReference, OperationStatus
-from imageops.core.members import CONTAINERD, PULL, PUSH, TAG
+from imageops.api.status import ImageStatus, OperationStatus
+from imageops.core.session_summary import CONTAINERD, PULL, PUSH, TAG
 
 _SESSION_NAME_PART = 40
 _STEP_NAME_PART = 12
 _HASH_DIGITS = 10
-_TRIES = 100
-"""Tries of a step that are looked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class ChildNames:
     """What the names of a Session's operations are made of in one run."""
 
     session: str
@@ -31,23 +29,16 @@ class Naming:
     foreign: frozenset[str] = frozenset()
     """Names that objects of other owners hold, so that no operation can have them."""
 
-    def name(self, step: str, kind: str, attempt: int) -> str:
-        """Return the name of the operation of one kind of a step, at its first try (0) or a later one."""
+    def of(self, step: str, kind: str, retries: int) -> str:
+        """Return the name of the operation of one kind of a step that was made again so many times."""
         for salt in count():
-            name = self._name(step, kind, attempt, salt)
+            name = self._name(step, kind, retries, salt)
             if name not in self.foreign:
                 return name
         raise AssertionError
 
-    def attempt(self, step: Step, present: ObjectReference | None) -> int:
-        """Return the try that a step is at, as the name of its operation tells."""
-        if present is None:
-            return 0
-        tries = (n for n in range(_TRIES) if self.name(step.name, present.kind, n) == present.name)
-        return next(tries, 0)
-
-    def _name(self, step: str, kind: str, attempt: int, salt: int) -> str:
-        identity = "\0".join((self.uid, str(self.run), step, kind, str(attempt), str(salt)))
+    def _name(self, step: str, kind: str, retries: int, salt: int) -> str:
+        identity = "\0".join((self.uid, str(self.run), step, kind, str(retries), str(salt)))
         digest = hashlib.sha256(identity.encode()).hexdigest()[:_HASH_DIGITS]
         front = self.session[:_SESSION_NAME_PART].rstrip("-.")
         return f"{front}-{step[:_STEP_NAME_PART].rstrip('-')}-{digest}"

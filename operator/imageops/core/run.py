@@ -9,8 +9,8 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.status import Phase, RunStatus, Trigger
 from imageops.core import conditions
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.conditions import State
-from imageops.core.creation import Refused
 from imageops.core.effects import Effect, RecordEvent
 from imageops.core.spechash import SpecHash
 
@@ -40,7 +40,7 @@ class Subject(Generic[StatusT]):
     """Whether the API server refuses the status of this object for good, as the object stands."""
     managed: bool = False
     """Whether a GitOps tool keeps the object as its manifest says: it would make a deleted one again."""
-    undeletable: Refused | None = None
+    undeletable: ApiRefusal | None = None
     """What the API server said to the deletion of the object itself, whose time was over."""
     status: StatusT
     written: StatusT | None = None

@@ -14,17 +14,17 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import RUNS_LENGTH, Evidence, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
-from imageops.core import members as summary
+from imageops.core import session_summary as summary
+from imageops.core.api_refusal import ApiRefusal
+from imageops.core.backoff import WAIT_LIMIT_SECONDS
 from imageops.core.conditions import State
-from imageops.core.creation import Refused
 from imageops.core.effects import Decision, DeleteChild, WakeMembers, Write
-from imageops.core.expiry import expire
-from imageops.core.members import Member
-from imageops.core.plan import Naming, kinds_of, leaves_nothing
-from imageops.core.retry import WAIT_LIMIT_SECONDS
+from imageops.core.plan import ChildNames, kinds_of, leaves_nothing
 from imageops.core.run import UNWRITABLE, Subject, Turn, finished, run_trigger, wanted
-from imageops.core.steps import SKIPPED, Board, failure, is_lost, is_running, tally
-from imageops.core.stops import deadline_of, stop_reason, stopped_state
+from imageops.core.session_stop import deadline_of, stop_reason, stopped_state
+from imageops.core.session_summary import Member
+from imageops.core.step_scheduler import SKIPPED, StepScheduler, failure, is_lost, is_running, retries_of, tally
+from imageops.core.ttl import expire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Session(Subject[SessionStatus]):
     retry_failed_at: str | None = None
     foreign: frozenset[str] = frozenset()
     """Names that objects of other owners hold."""
-    refused: Mapping[str, Refused] = field(default_factory=dict)
+    refused: Mapping[str, ApiRefusal] = field(default_factory=dict)
     """What the API server said to the creation, or to the deletion, of operations, by their names."""
     image_store: str | None = None
     """The image store of the daemon that the Session's operations use; None = not known yet."""
@@ -120,11 +120,11 @@ class _Turn(Turn[SessionStatus]):
         )
         self.state(State.PENDING, Reason.PENDING)
 
-    def board(self, spec: SessionSpec) -> Board:
-        naming = naming_of(self.session, self.status)
+    def board(self, spec: SessionSpec) -> StepScheduler:
+        names = child_names_of(self.session, self.status)
         rows = {row.name: row for row in self.status.steps}
         session = self.session
-        return Board(spec, naming, session.members, session.image_store, self.stamp, rows, session.refused)
+        return StepScheduler(spec, names, session.members, session.image_store, self.stamp, rows, session.refused)
 
     def members(self, spec: SessionSpec) -> Sequence[Member]:
         """Return the operations that belong to this run: the steps' own, or all that joined."""
@@ -236,7 +236,7 @@ class _Turn(Turn[SessionStatus]):
         spec: SessionSpec,
         stopping: Reason | None,
         message: str | None = None,
-        board: Board | None = None,
+        board: StepScheduler | None = None,
     ) -> None:
         """Show a run in progress."""
         if spec.suspend and stopping is None:
@@ -246,7 +246,7 @@ class _Turn(Turn[SessionStatus]):
         else:
             self.state(State.RUNNING, Reason.RUNNING, message)
 
-    def show_denied(self, board: Board) -> None:
+    def show_denied(self, board: StepScheduler) -> None:
         """Put on record which operations the API server refused for good."""
         for step, refused in board.denied.items():
             operation = board.rows[step].operation_ref
@@ -254,7 +254,7 @@ class _Turn(Turn[SessionStatus]):
                 self.set(errors=(*self.status.errors, refused.error_of(operation)))
             self.event(refused.reason, refused.told_of(step), warning=True)
 
-    def show_wait(self, board: Board) -> None:
+    def show_wait(self, board: StepScheduler) -> None:
         """Show why an operation cannot be made now; what a former process said of it stands until that is known."""
         self.wakes.extend(refused.due for refused in board.waits.values() if refused.due > self.stamp)
         if not board.waits:
@@ -368,15 +368,15 @@ def _is_busy(session: Session, status: SessionStatus, spec: SessionSpec) -> bool
 def unused(session: Session, status: SessionStatus, spec: SessionSpec) -> set[str]:
     """Return the operations of promotions that succeeded and are to keep nothing on the daemon."""
     rows = {row.name: row for row in status.steps if row.phase == Phase.SUCCEEDED}
-    naming = naming_of(session, status)
+    names = child_names_of(session, status)
     return {
-        naming.name(step.name, kind, naming.attempt(step, rows[step.name].operation_ref))
+        names.of(step.name, kind, retries_of(rows, step))
         for step in spec.steps
         if step.name in rows and leaves_nothing(step)
         for kind in kinds_of(step)
     }
 
 
-def naming_of(session: Session, status: SessionStatus) -> Naming:
+def child_names_of(session: Session, status: SessionStatus) -> ChildNames:
     """Return what the names of the Session's operations are made of in its present run."""
-    return Naming(session.name, session.uid, status.run, session.foreign)
+    return ChildNames(session.name, session.uid, status.run, session.foreign)

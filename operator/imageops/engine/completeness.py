@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imageops.engine.exchange import exchange, refusal
+from imageops.engine.requests import exchange, refusal
 
 if TYPE_CHECKING:
     from imageops.engine.connection import DaemonClient
-    from imageops.engine.exchange import Request
+    from imageops.engine.requests import Request
 
 _WALKED = "unable to create manifests file"
 """How Engine 29 refuses, after the walk, an index that begins with an index: it finds no configuration to describe."""

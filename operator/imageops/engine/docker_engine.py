@@ -12,13 +12,13 @@ from docker.errors import DockerException
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
-from imageops.engine import answers, platforms
+from imageops.engine import platforms, responses
 from imageops.engine.auth_header import auth_header, secrets
 from imageops.engine.completeness import absent_index
 from imageops.engine.connection import DaemonAddress, DaemonClient, ignore_ambient_configuration
-from imageops.engine.exchange import Request, ask, tell
 from imageops.engine.pool import ClientPool
 from imageops.engine.protocol import ImageStore
+from imageops.engine.requests import Request, ask, tell
 from imageops.engine.transfers import Activity, Outcome, PullOutcome, PushOutcome, transfer
 from imageops.engine.words import Call
 
@@ -121,7 +121,7 @@ class DockerEngine:
         version = ask(client, Request(Call.DESCRIBE, "GET", "/version"))
         epoch = self._epoch
         info = ask(client, Request(Call.DESCRIBE, "GET", "/info"))
-        return _Known(answers.daemon_info(self.name, version, info), epoch)
+        return _Known(responses.daemon_info(self.name, version, info), epoch)
 
     async def ping(self) -> None:
         """Ask for a sign of life."""
@@ -139,12 +139,12 @@ class DockerEngine:
     async def inspect(self, reference: str, *, platform: str | None = None) -> LocalImage | None:
         """Look an image up on the daemon."""
         info = await self.describe()
-        selects = platform is not None and answers.serves(info, 1, 49)
+        selects = platform is not None and responses.serves(info, 1, 49)
         parameters = {"platform": platforms.to_json(platform)} if platform is not None and selects else {}
         answer = await self._inspect(info, Call.INSPECT, reference, parameters)
         if answer is None:
             return None
-        image = answers.local_image(answer)
+        image = responses.local_image(answer)
         if platform is None or selects:
             return image
         return image if image.platform is not None and platforms.same(image.platform, platform) else None
@@ -152,10 +152,10 @@ class DockerEngine:
     async def manifests(self, reference: str) -> tuple[LocalManifest, ...]:
         """List the children of the index under a local reference."""
         info = await self.describe()
-        if info.image_store is not ImageStore.CONTAINERD or not answers.serves(info, 1, 48):
+        if info.image_store is not ImageStore.CONTAINERD or not responses.serves(info, 1, 48):
             raise OperationError(Reason.ENGINE_UNSUPPORTED)
         answer = await self._inspect(info, Call.MANIFESTS, reference, {"manifests": "1"})
-        return () if answer is None else answers.local_manifests(answer)
+        return () if answer is None else responses.local_manifests(answer)
 
     async def absent_index(self, reference: str) -> str | None:
         """Find an index below the one under a local reference that the daemon does not have."""
@@ -165,7 +165,7 @@ class DockerEngine:
 
     async def _inspect(
         self, info: DaemonInfo, call: Call, reference: str, parameters: dict[str, str]
-    ) -> answers.Answer | None:
+    ) -> responses.Answer | None:
         request = Request(call, "GET", f"/images/{_quoted(reference)}/json", info.api_version, parameters)
         try:
             return await self._calls.run(lambda client: ask(client, request))
@@ -194,7 +194,7 @@ class DockerEngine:
             if error.reason is Reason.IMAGE_NOT_FOUND:
                 return None
             raise
-        return answers.remote_image(answer)
+        return responses.remote_image(answer)
 
     async def pull(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
@@ -215,7 +215,7 @@ class DockerEngine:
         info = await self.describe()
         parameters = {"tag": tag}
         if platform is not None:
-            if info.image_store is not ImageStore.CONTAINERD or not answers.serves(info, 1, 46):
+            if info.image_store is not ImageStore.CONTAINERD or not responses.serves(info, 1, 46):
                 raise OperationError(Reason.ENGINE_UNSUPPORTED)
             parameters["platform"] = platforms.to_json(platform)
         path = f"/images/{_quoted(reference.name)}/push"

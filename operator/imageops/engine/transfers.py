@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from imageops.api.reasons import Reason
-from imageops.engine.exchange import CHUNK_BYTES, Request, exchange, refusal
 from imageops.engine.protocol import Receipt
+from imageops.engine.requests import CHUNK_BYTES, Request, exchange, refusal
 from imageops.engine.stream import StreamRecord, read_records
 
 if TYPE_CHECKING:

@@ -20,15 +20,15 @@ from imageops.cluster.status_writer import StatusWriter
 from imageops.cluster.watching import Listener
 from imageops.engine.docker_engine import DockerEngine
 from imageops.runtime.controller import Controller, Decider
-from imageops.runtime.counting import MetricsWatcher
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.deciders import OperationDecider, SessionDecider
 from imageops.runtime.leadership import Leadership
+from imageops.runtime.metrics_recorder import MetricsRecorder
 from imageops.runtime.objects import ObjectStore
 from imageops.runtime.settings import Settings
 from imageops.telemetry.health import HealthServer, Verdict
 from imageops.telemetry.metrics import Metrics
-from imageops.telemetry.watches import WatchAnswers
+from imageops.telemetry.watch_liveness import WatchLiveness
 
 logger = logging.getLogger("imageops.runtime")
 
@@ -83,7 +83,7 @@ class _Health:
     watching: bool = False
     problem: str = "waiting for the API server to serve the kinds"
     daemons: Daemons | None = None
-    watches: WatchAnswers = field(default_factory=WatchAnswers)
+    watches: WatchLiveness = field(default_factory=WatchLiveness)
     awaited: Lease | None = None
     """The Lease, while another process holds it."""
 
@@ -116,7 +116,7 @@ async def run(settings: Settings, watch: Watch) -> None:
     """Run the operator until a signal ends it."""
     calm_collector()
     metrics = Metrics()
-    health = _Health(watches=WatchAnswers(lambda kind: metrics.watch_failures.labels(kind).inc()))
+    health = _Health(watches=WatchLiveness(lambda kind: metrics.watch_failures.labels(kind).inc()))
     server = HealthServer(alive=health.alive, ready=health.ready, metrics=lambda: _scrape(metrics, health))
     port = await server.start(settings.health_host, settings.health_port)
     logger.info("health and metrics are served on port %d", port)
@@ -177,7 +177,7 @@ def calm_collector() -> None:
 async def _operate(
     settings: Settings, watch: Watch, api: ApiServer, metrics: Metrics, health: _Health, *, permit: Permit | None
 ) -> None:
-    watcher = MetricsWatcher(metrics)
+    watcher = MetricsRecorder(metrics)
     store = ObjectStore()
     events = EventRecorder(api)
     engines = {

@@ -17,8 +17,8 @@ from imageops.api.references import Reference, parse_image_id
 from imageops.api.status import Trigger
 from imageops.cluster.secrets import NamespaceSecrets
 from imageops.core.effects import Purpose
-from imageops.core.existing import policy_of_run
 from imageops.core.outcome import Attempt, Outcome
+from imageops.core.preconditions import policy_of_run
 from imageops.core.progress import ProgressTracker
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
@@ -137,17 +137,17 @@ class RunningAttempt:
     """Called once, with the outcome."""
     tracker: ProgressTracker = field(default_factory=ProgressTracker)
     outcome: Outcome | None = None
-    _desk: asyncio.Semaphore | None = None
+    _lookup_slots: asyncio.Semaphore | None = None
     _started_at: datetime | None = None
-    """None while it waits for its turn at the desk."""
+    """None while it waits for a lookup slot."""
     _execution: Execution[Any, Any] | None = None
     _task: "asyncio.Task[None] | None" = None
     _checkpoint: "asyncio.Future[None] | None" = None
 
-    def start(self, tool: Tool[Any, Any], arguments: Any, *, desk: asyncio.Semaphore | None) -> None:
-        """Run the tool as soon as there is a place at the desk, if there is a desk."""
+    def start(self, tool: Tool[Any, Any], arguments: Any, *, lookup_slots: asyncio.Semaphore | None) -> None:
+        """Run the tool as soon as a lookup slot is free, if lookups are limited."""
         self._execution = Execution(tool, arguments, self.tracker, self)
-        self._task = asyncio.create_task(self._run(self._execution, desk), name=f"attempt {tool.name}")
+        self._task = asyncio.create_task(self._run(self._execution, lookup_slots), name=f"attempt {tool.name}")
         self._task.add_done_callback(lambda _: self._over())
 
     def stop(self, reason: Reason) -> None:
@@ -192,11 +192,11 @@ class RunningAttempt:
             stopping=execution.stopping,
         )
 
-    async def _run(self, execution: Execution[Any, Any], desk: asyncio.Semaphore | None) -> None:
+    async def _run(self, execution: Execution[Any, Any], lookup_slots: asyncio.Semaphore | None) -> None:
         try:
-            if desk is not None:
-                await desk.acquire()
-                self._desk = desk
+            if lookup_slots is not None:
+                await lookup_slots.acquire()
+                self._lookup_slots = lookup_slots
             self._started_at = self.clock()
             self.changed()
             await execution.run()
@@ -204,7 +204,7 @@ class RunningAttempt:
             if execution.stopping is None:
                 raise
         finally:
-            self.takes_long(execution)
+            self.release_lookup_slot(execution)
 
     def _over(self) -> None:
         """Close an attempt that was stopped before its turn came, or before its task had even begun."""
@@ -223,11 +223,11 @@ class RunningAttempt:
         self.outcome = outcome
         self.finished(outcome)
 
-    def takes_long(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
-        """Leave the desk."""
-        if self._desk is not None:
-            self._desk.release()
-            self._desk = None
+    def release_lookup_slot(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
+        """Give the lookup slot to the next one."""
+        if self._lookup_slots is not None:
+            self._lookup_slots.release()
+            self._lookup_slots = None
 
     async def checkpoint(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
         """Wait until a decision lets the tool pass.

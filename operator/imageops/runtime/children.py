@@ -8,7 +8,7 @@ from typing import Any
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION_LABEL, Kind
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import ObjectKey, collection
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.effects import CreateChild, DeleteChild
 from imageops.runtime.objects import ITSELF, Entry
 
@@ -100,7 +100,7 @@ def _keep(entry: Entry, name: str, error: ApiError, *, deletion: bool, now: date
         before = None
     if before is None:
         logger.warning("the API server refused a request for %s: %s", entry.key, error)
-    entry.refused[name] = Refused(
+    entry.refused[name] = ApiRefusal(
         code=error.code,
         message=error.message,
         at=now,

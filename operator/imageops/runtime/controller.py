@@ -268,7 +268,7 @@ class Controller:
                 self.wake(entry)
 
     async def _turn(self, entry: Entry) -> None:
-        if entry.doubted:
+        if entry.needs_reread:
             await self._writes.read_again(entry)
         self._catch_up(entry)
         if not entry.is_rid_of_disowned():

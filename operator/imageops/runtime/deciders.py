@@ -20,20 +20,20 @@ from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
 from imageops.core import afterlife
 from imageops.core.attempts import Operation
+from imageops.core.daemon_check import refusal
 from imageops.core.demands import assumed, demands
 from imageops.core.effects import Decision, Purpose, StartAttempt
-from imageops.core.members import Member
 from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Outcome
 from imageops.core.plan import leaves_nothing
-from imageops.core.refusal import refusal
 from imageops.core.session import Session, decide_session
+from imageops.core.session_summary import Member
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
 from imageops.runtime.objects import ITSELF, Entry, ObjectStore
 from imageops.runtime.others import OtherEntries
 from imageops.tools.check import CheckTool
-from imageops.tools.in_turn import InTurn
+from imageops.tools.credential_fallback import CredentialFallback
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.removal import RemovalArguments, RemovalTool
@@ -146,7 +146,7 @@ class OperationDecider:
 
         self.counter.attempt_started(kind)
         entry.attempt = RunningAttempt(effect.run, effect.number, effect.purpose, self.clock, changed, ended)
-        entry.attempt.start(tool, arguments, desk=self.daemons.daemon(spec.daemon_name).desk)
+        entry.attempt.start(tool, arguments, lookup_slots=self.daemons.daemon(spec.daemon_name).lookup_slots)
 
     def _tool(self, entry: Entry, spec: OperationSpec, purpose: Purpose) -> tuple[Tool[Any, Any], Any]:
         """Return the tool for a purpose, with its arguments."""
@@ -167,7 +167,7 @@ class OperationDecider:
             tool = replace(tool, others=others)
         if purpose is Purpose.CHECK and isinstance(tool, PullTool):
             check = CheckTool(tool, status.image.digest if status.image is not None else None)
-            return InTurn(check, credentials), arguments
+            return CredentialFallback(check, credentials), arguments
         if purpose is Purpose.REMOVAL and status.reference is not None:
             brought = RemovalArguments(
                 reference=Reference.parse(status.reference),
@@ -175,7 +175,7 @@ class OperationDecider:
                 platform=arguments.one_platform if isinstance(arguments, PullArguments) else None,
             )
             return RemovalTool(daemon, others), brought
-        return InTurn(tool, credentials), arguments
+        return CredentialFallback(tool, credentials), arguments
 
     async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
         """Return what the Session of an operation demands; one not seen yet is looked up."""

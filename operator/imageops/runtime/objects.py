@@ -11,8 +11,8 @@ from imageops.access.turns import Refusals
 from imageops.api.admission import check, parse_spec
 from imageops.api.base import SpecModel
 from imageops.api.errors import OperationError
+from imageops.api.gitops_marks import is_managed
 from imageops.api.kinds import GROUP, IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, REQUESTED_AT, RETRY_FAILED_AT, SESSION, Kind
-from imageops.api.marks import is_managed
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
@@ -21,7 +21,7 @@ from imageops.api.session_status import SessionStatus
 from imageops.api.status import OperationStatus
 from imageops.cluster.objects import ObjectKey
 from imageops.cluster.paths import is_object_name
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.run import known_token, supersedes
 from imageops.core.spechash import RunnableSpec, SpecHash
 from imageops.runtime.attempts import RunningAttempt, arguments_of
@@ -96,7 +96,7 @@ class Entry:
     dirty: bool = False
     gone: bool = False
     worker: "asyncio.Task[None] | None" = None
-    doubted: bool = False
+    needs_reread: bool = False
     """Whether the API server refused a report as decided on an old version: the object is to be read again."""
     adopted: int = 0
     """How often a status of somebody else took the place of this process's own."""
@@ -111,9 +111,9 @@ class Entry:
     children_listed: bool = False
     foreign: set[str] = field(default_factory=set)
     """Names its children cannot have: objects of other owners hold them."""
-    refused: dict[str, Refused] = field(default_factory=dict)
+    refused: dict[str, ApiRefusal] = field(default_factory=dict)
     """What the API server said to the creation, or to the deletion, of its children, by their names, and of itself."""
-    status_refused: Refused | None = None
+    status_refused: ApiRefusal | None = None
     """What the API server said to its status last, until it takes one."""
 
     @property

@@ -18,7 +18,7 @@ from imageops.cluster.status_writer import (
     StatusWriter,
     UnwrittenError,
 )
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.effects import Decision, Write
 from imageops.runtime.objects import Entry, Reading
 
@@ -74,7 +74,7 @@ class StatusWrites:
             GoneError: The object does not exist any more.
 
         """
-        entry.doubted = False
+        entry.needs_reread = False
         try:
             body = await self.api.get(entry.key.path)
         except ApiError as error:
@@ -125,12 +125,12 @@ class StatusWrites:
     def _report_failed(self, entry: Entry, error: UnwrittenError) -> None:
         match error:
             case StaleError():
-                entry.doubted = True
+                entry.needs_reread = True
             case RefusedError(code=code, message=message):
                 self._refuse(entry, code, message, waiting=False)
             case _:
                 self._refuse(entry, HTTPStatus.NOT_FOUND, "", waiting=False)
-        if entry.doubted or entry.unwritable:
+        if entry.needs_reread or entry.unwritable:
             self.wake(entry)
 
     def _refuse(self, entry: Entry, code: int, message: str, *, waiting: bool) -> None:
@@ -148,7 +148,7 @@ class StatusWrites:
         """
         before = entry.status_refused
         times = before.times + 1 if before is not None else 1
-        refused = Refused(code=code, message=message, at=self.clock(), times=times)
+        refused = ApiRefusal(code=code, message=message, at=self.clock(), times=times)
         entry.status_refused, entry.confirmed = refused, False
         if entry.attempt is not None and (waiting or refused.for_good):
             entry.attempt.stop(Reason.INTERRUPTED)
@@ -167,6 +167,6 @@ class StatusWrites:
         return True
 
 
-def _due(refused: Refused) -> datetime:
+def _due(refused: ApiRefusal) -> datetime:
     """Return when a status that was refused for now is sent again."""
     return min(refused.due, refused.at + timedelta(seconds=ASK_AGAIN_SECONDS))

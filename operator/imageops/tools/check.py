@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from imageops.api.errors import OperationError
 from imageops.api.operations import ImagePullPolicy
 from imageops.api.reasons import Reason
-from imageops.tools.evidence import ImageResult
+from imageops.tools.image_status import ImageResult
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.surroundings import RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ToolContext

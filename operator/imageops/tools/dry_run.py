@@ -1,7 +1,7 @@
 """What a dry run says: that all which can be known without writing was well, and what cannot be known."""
 
 from imageops.api.reasons import Reason
-from imageops.tools.evidence import ImageResult
+from imageops.tools.image_status import ImageResult
 
 
 def passed(would: str, *, unchecked: str) -> ImageResult:

@@ -64,7 +64,7 @@ class Observer(Protocol):
         """Take note that it ended; called exactly once for each that was started."""
         ...
 
-    def takes_long(self, execution: "Execution[Any, Any]") -> None:
+    def release_lookup_slot(self, execution: "Execution[Any, Any]") -> None:
         """Take note that the execution begins a transfer, or waits for one."""
         ...
 
@@ -109,9 +109,9 @@ class Execution(Generic[ArgumentsT, ResultT]):
         self.progress = progress
         self._follows = True
 
-    def takes_long(self) -> None:
+    def release_lookup_slot(self) -> None:
         """Say that a transfer begins, or a wait for one."""
-        self.observer.takes_long(self)
+        self.observer.release_lookup_slot(self)
 
     async def checkpoint(self) -> None:
         """Return when all that was learned is on record."""

@@ -11,7 +11,7 @@ from imageops.api.progress import LayerRecord
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.status import ImageStatus
-from imageops.core.existing import platform_matches, pull_verdict
+from imageops.core.preconditions import platform_matches, pull_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import (
     DaemonInfo,
@@ -21,10 +21,10 @@ from imageops.engine.protocol import (
     RemoteImage,
     UnreadableAnswerError,
 )
+from imageops.tools.daemon_names import DaemonNames, NoOthers, OtherObjects
 from imageops.tools.dry_run import passed
-from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
+from imageops.tools.image_status import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.names import DaemonNames, NoOthers, OtherObjects
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ProgressSink, ToolContext
 from imageops.tools.whole_index import WholeIndex
@@ -219,7 +219,7 @@ class PullTool:
             if place is not None:
                 self.daemon.transfers.give_back(place)
 
-        context.takes_long()
+        context.release_lookup_slot()
         return await self.daemon.pulls.join(key, context, begin, ended)
 
     async def _asked_before(self, arguments: PullArguments, access: RegistryAccess) -> RemoteImage | None:

@@ -12,7 +12,7 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.registry_hints import MOUNT_HINT
 from imageops.api.status import PreviousImage
-from imageops.core.existing import platform_matches, push_verdict
+from imageops.core.preconditions import platform_matches, push_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import (
     DaemonInfo,
@@ -23,7 +23,7 @@ from imageops.engine.protocol import (
     UnreadableAnswerError,
 )
 from imageops.tools.dry_run import passed
-from imageops.tools.evidence import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
+from imageops.tools.image_status import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
 from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
 from imageops.tools.tool import ToolContext
@@ -149,7 +149,7 @@ class PushTool:
         answered to the manifest then. Repeating would send it once more, and prove as little.
         """
         engine, reference, progress = self.daemon.engine, arguments.reference, context.progress
-        context.takes_long()
+        context.release_lookup_slot()
         if replaced is not None:
             context.learn(previous=PreviousImage(digest=replaced))
             await context.checkpoint()

@@ -13,13 +13,13 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.registry_hints import TAKEN_BEFORE_HINT, UNPROVEN_HINT
 from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth, RemoteImage
-from imageops.tools.acceptance import Acceptance
-from imageops.tools.evidence import daemon_status
+from imageops.tools.accepted_credentials import AcceptedCredentials
+from imageops.tools.image_status import daemon_status
 from imageops.tools.limits import RegistryBudgets, Requester, TransferSlots
-from imageops.tools.sharing import SharedPulls
+from imageops.tools.shared_pulls import SharedPulls
 from imageops.tools.tool import ToolContext
 
-DESK_PLACES = 16
+LOOKUP_SLOTS = 16
 """Operations that ask one daemon short questions at the same time; transfers are counted apart."""
 
 
@@ -67,9 +67,9 @@ class Daemon:
     transfers: TransferSlots
     budgets: RegistryBudgets
     pulls: SharedPulls = field(default_factory=SharedPulls)
-    acceptance: Acceptance = field(default_factory=Acceptance)
+    acceptance: AcceptedCredentials = field(default_factory=AcceptedCredentials)
     targets: TargetLocks = field(default_factory=TargetLocks)
-    desk: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DESK_PLACES))
+    lookup_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKUP_SLOTS))
     """Held by those that ask the daemon short questions, so that a thousand objects are served one after another
     instead of all at once and none to its end."""
 

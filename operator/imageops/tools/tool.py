@@ -88,7 +88,7 @@ class ToolContext(Protocol):
         """Show the progress of a stream that another execution began, and count none of its bytes."""
         ...
 
-    def takes_long(self) -> None:
+    def release_lookup_slot(self) -> None:
         """Let others have this execution's place among those that ask the daemon short questions."""
         ...
 

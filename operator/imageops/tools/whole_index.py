@@ -12,7 +12,7 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.protocol import ImageEngine, RegistryAuth, RemoteImage
-from imageops.tools.names import DaemonNames
+from imageops.tools.daemon_names import DaemonNames
 
 MAX_INDEXES = 64
 """Indexes below an index that are fetched one by one; no image has as many, and each costs questions."""

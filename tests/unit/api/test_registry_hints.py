@@ -7,7 +7,7 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.registry_hints import auth_hint
-from imageops.engine.exchange import Request
+from imageops.engine.requests import Request
 from imageops.engine.words import Call
 
 WORDS = {

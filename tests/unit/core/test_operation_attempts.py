@@ -19,10 +19,10 @@ from imageops.api.status import (
     SecretReference,
     Trigger,
 )
+from imageops.core.backoff import retry_delay
 from imageops.core.effects import Effect, PassCheckpoint, RecordEvent, StartAttempt, Write
 from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Facts
-from imageops.core.retry import retry_delay
 from tests.support.builders import (
     DIGEST,
     KINDS,

@@ -9,9 +9,9 @@ import pytest
 from imageops.api.admission import check
 from imageops.api.fields import DNS_SUBDOMAIN
 from imageops.api.session import SessionSpec, Step
-from imageops.api.status import ObjectReference, OperationStatus
-from imageops.core.members import PULL, PUSH, TAG
-from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
+from imageops.api.status import OperationStatus
+from imageops.core.plan import ChildNames, kinds_of, makes, needs, operation_spec
+from imageops.core.session_summary import PULL, PUSH, TAG
 from tests.support.builders import DIGEST, KINDS, OTHER_ID, UID, image, promote_step, pull_step, session_spec
 
 SESSION_UIDS = (UID, "0000-another")
@@ -19,7 +19,7 @@ SESSION_UIDS = (UID, "0000-another")
 
 def name_of(session: str, step: str, *, uid: str = UID, run: int = 1, kind: str = PULL, attempt: int = 0) -> str:
     """Return the name of a child."""
-    return Naming(session, uid, run).name(step, kind, attempt)
+    return ChildNames(session, uid, run).of(step, kind, attempt)
 
 
 @pytest.mark.feature("session.names")
@@ -241,16 +241,6 @@ def test_a_dry_run_is_handed_on() -> None:
 def test_a_name_that_is_taken_is_passed_over() -> None:
     """By an object of another owner; the next name is as deterministic as the first."""
     taken = name_of("release", "ship")
-    other = Naming("release", UID, 1, frozenset({taken})).name("ship", PULL, 0)
+    other = ChildNames("release", UID, 1, frozenset({taken})).of("ship", PULL, 0)
     assert other != taken
-    assert other == Naming("release", UID, 1, frozenset({taken})).name("ship", PULL, 0)
-
-
-def test_the_try_of_a_step_is_read_from_the_name_of_its_operation() -> None:
-    """An unknown name counts as the first try."""
-    naming, step = Naming("release", UID, 1), step_and_spec(pull_step("ship"))[1]
-    for number in (0, 1, 7):
-        reference = ObjectReference(kind=PULL, name=naming.name("ship", PULL, number))
-        assert naming.attempt(step, reference) == number
-    assert naming.attempt(step, None) == 0
-    assert naming.attempt(step, ObjectReference(kind=PULL, name="of-somebody")) == 0
+    assert other == ChildNames("release", UID, 1, frozenset({taken})).of("ship", PULL, 0)

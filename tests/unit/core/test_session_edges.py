@@ -11,10 +11,10 @@ from imageops.api.session import SessionSpec
 from imageops.api.status import HistoryEntry, Phase
 from imageops.core.demands import demands
 from imageops.core.effects import StartAttempt
-from imageops.core.members import PULL, Member, history
 from imageops.core.operation import Parent, decide
-from imageops.core.session import naming_of
-from imageops.core.steps import names_of
+from imageops.core.session import child_names_of
+from imageops.core.session_summary import PULL, Member, history
+from imageops.core.step_scheduler import names_of
 from tests.support.builders import (
     at,
     child_status,
@@ -121,7 +121,7 @@ def test_a_step_that_was_never_started_has_the_names_of_its_first_try() -> None:
     """Rows are made as steps come to be looked at."""
     mine = SessionLife(session_spec(pull_step("a"), pull_step("b")))
     mine.look()
-    naming = naming_of(mine.subject, mine.status)
+    naming = child_names_of(mine.subject, mine.status)
     board = names_of(mine.spec, naming, {row.name: row for row in mine.status.steps})
     assert board == names_of(mine.spec, naming, {})
     assert (mine.made[0].kind, mine.made[0].name) in board

@@ -27,9 +27,9 @@ from imageops.api.status import (
 )
 from imageops.core.attempts import Operation
 from imageops.core.effects import CreateChild, DeleteChild
-from imageops.core.members import Member
 from imageops.core.outcome import Facts
 from imageops.core.session import decide_session
+from imageops.core.session_summary import Member
 from imageops.runtime.objects import read
 from tests.support.builders import (
     DIGEST,

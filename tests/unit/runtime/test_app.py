@@ -16,7 +16,7 @@ from imageops.core.lease import Timing
 from imageops.runtime import app
 from imageops.runtime.daemons import Daemons, Limits
 from imageops.runtime.leadership import Leadership
-from imageops.telemetry import watches
+from imageops.telemetry import watch_liveness
 from imageops.telemetry.metrics import Metrics
 from tests.support.recording_engine import RecordingEngine
 from tests.support.scripted_api import ScriptedApi
@@ -117,7 +117,7 @@ def test_a_dead_watch_is_no_life() -> None:
         health = app._Health()
         health.watches.expect(["imagepulls", "sessions"])
         assert health.alive().good
-        await asyncio.sleep(watches.DEAD_SECONDS)
+        await asyncio.sleep(watch_liveness.DEAD_SECONDS)
         assert (health.alive().good, health.alive().text) == (False, "no answer to the watch of imagepulls, sessions")
         for kind in ("imagepulls", "sessions"):
             health.watches.answered(kind, None, 200)

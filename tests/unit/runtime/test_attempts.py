@@ -13,7 +13,7 @@ from imageops.api.status import PreviousImage
 from imageops.core.effects import Purpose
 from imageops.core.outcome import Outcome
 from imageops.runtime.attempts import RunningAttempt, arguments_of
-from imageops.tools.evidence import ImageResult
+from imageops.tools.image_status import ImageResult
 from imageops.tools.pull import PullArguments
 from imageops.tools.push import PushArguments
 from imageops.tools.tag import TagArguments
@@ -86,7 +86,7 @@ class Waiting:
         context.learn(previous=PreviousImage(id=OTHER_ID))
         await context.checkpoint()
         self.passed.set()
-        context.takes_long()
+        context.release_lookup_slot()
         await self.let_go.wait()
         return ImageResult(reason=Reason.TAGGED, message="Done.")
 
@@ -117,40 +117,40 @@ async def turns(number: int = 5) -> None:
 
 async def test_an_attempt_shows_how_it_stands_at_each_moment() -> None:
     """Queued, begun, at its checkpoint, past it, ended."""
-    mine, desk = Bench(), asyncio.Semaphore(1)
-    await desk.acquire()
+    mine, lookup_slots = Bench(), asyncio.Semaphore(1)
+    await lookup_slots.acquire()
     assert mine.attempt.view(NOW).queued
-    mine.attempt.start(mine.tool, None, desk=desk)
+    mine.attempt.start(mine.tool, None, lookup_slots=lookup_slots)
     await turns()
     assert (mine.attempt.view(NOW).queued, mine.changes) == (True, 0)
-    desk.release()
+    lookup_slots.release()
     await mine.tool.called.wait()
     await turns()
     view = mine.attempt.view(NOW)
     assert (view.queued, view.checkpoint, view.started, view.run, view.number) == (False, True, NOW, 1, 2)
     assert view.facts.previous == PreviousImage(id=OTHER_ID)
-    assert (mine.changes, desk.locked()) == (2, True)
+    assert (mine.changes, lookup_slots.locked()) == (2, True)
     mine.attempt.pass_checkpoint()
     mine.attempt.pass_checkpoint()
     await mine.tool.passed.wait()
     await turns()
-    assert (mine.attempt.view(NOW).checkpoint, desk.locked()) == (False, False)
+    assert (mine.attempt.view(NOW).checkpoint, lookup_slots.locked()) == (False, False)
     mine.tool.let_go.set()
     await mine.attempt.ended_task()
     await turns()
     assert [outcome.reason for outcome in mine.outcomes] == [Reason.TAGGED]
     assert mine.attempt.view(NOW).outcome is mine.outcomes[0]
-    assert not desk.locked()
+    assert not lookup_slots.locked()
 
 
 @pytest.mark.feature("tool.paired")
 @pytest.mark.parametrize("moment", ["before-its-task", "in-the-queue", "at-the-checkpoint", "while-it-works"])
 async def test_an_attempt_that_is_stopped_is_closed_once_whenever_that_is(moment: str) -> None:
-    """With the reason it was stopped for, and its place at the desk is free."""
-    mine, desk = Bench(), asyncio.Semaphore(1)
+    """With the reason it was stopped for, and its place among the lookups is free."""
+    mine, lookup_slots = Bench(), asyncio.Semaphore(1)
     if moment == "in-the-queue":
-        await desk.acquire()
-    mine.attempt.start(mine.tool, None, desk=desk)
+        await lookup_slots.acquire()
+    mine.attempt.start(mine.tool, None, lookup_slots=lookup_slots)
     if moment != "before-its-task":
         await turns()
     if moment == "while-it-works":
@@ -163,8 +163,8 @@ async def test_an_attempt_that_is_stopped_is_closed_once_whenever_that_is(moment
     assert [outcome.reason for outcome in mine.outcomes] == [Reason.TIMED_OUT]
     assert mine.tool.called.is_set() is (moment in {"at-the-checkpoint", "while-it-works"})
     if moment == "in-the-queue":
-        desk.release()
-    assert not desk.locked()
+        lookup_slots.release()
+    assert not lookup_slots.locked()
 
 
 async def test_an_attempt_that_never_began_has_nothing_to_stop() -> None:
@@ -178,9 +178,9 @@ async def test_an_attempt_that_never_began_has_nothing_to_stop() -> None:
 
 async def test_a_cancelled_process_closes_its_attempts_as_interrupted() -> None:
     """In the queue or at work."""
-    for desk in (None, asyncio.Semaphore(0)):
+    for lookup_slots in (None, asyncio.Semaphore(0)):
         mine = Bench()
-        mine.attempt.start(mine.tool, None, desk=desk)
+        mine.attempt.start(mine.tool, None, lookup_slots=lookup_slots)
         await turns()
         task = mine.attempt._task
         assert task is not None

@@ -20,8 +20,8 @@ from imageops.core.progress import ProgressTracker
 from imageops.engine.protocol import Receipt, RecordSink, RegistryAuth, RemoteImage
 from imageops.runtime.attempts import OperationCredentials
 from imageops.tools.check import CheckTool
+from imageops.tools.credential_fallback import CredentialFallback
 from imageops.tools.execution import Execution
-from imageops.tools.in_turn import InTurn
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.push import PushArguments, PushTool
@@ -97,7 +97,7 @@ class Namespace:
         pull = PullTool(place, credentials, requester)
         tool: Any = PushTool(place, credentials, requester) if writes else CheckTool(pull, DIGEST) if check else pull
         arguments = PushArguments(reference=REF) if writes else PullArguments(reference=REF)
-        execution = Execution[Any, Any](InTurn(tool, credentials), arguments, ProgressTracker(), Recorder())
+        execution = Execution[Any, Any](CredentialFallback(tool, credentials), arguments, ProgressTracker(), Recorder())
         outcome = await execution.run()
         self.shown = execution.facts.auth.secret_ref if execution.facts.auth is not None else None
         return outcome

@@ -10,7 +10,7 @@ import pytest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION, Kind
 from imageops.cluster.api_server import ApiError
 from imageops.core.run import UNWRITABLE
-from imageops.tools.surroundings import DESK_PLACES
+from imageops.tools.surroundings import LOOKUP_SLOTS
 from tests.support.builders import OTHER_DIGEST, OTHER_ID
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, local, remote
@@ -47,7 +47,7 @@ def test_tags_whose_status_is_refused_keep_no_other_from_its_turn(refusal: ApiEr
     """More of them than the daemon has places, all at the same target; then one whose status is taken."""
 
     async def story(mine: OperatorBench) -> None:
-        for number in range(2 * DESK_PLACES):
+        for number in range(2 * LOOKUP_SLOTS):
             mine.api.sealed[mine.path(IMAGE_TAG, f"bad-{number}")] = refusal
             mine.apply(IMAGE_TAG, f"bad-{number}", MOVES)
         await settle(2.0)

@@ -16,8 +16,8 @@ from imageops.api.reasons import Reason
 from imageops.api.status import AuthStatus, DaemonStatus, PreviousImage
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker, Stage
-from imageops.tools.evidence import ImageResult
 from imageops.tools.execution import Execution, NoProgress, execute_with_progress, execute_without_progress
+from imageops.tools.image_status import ImageResult
 from imageops.tools.tool import ToolContext
 from tests.support.builders import NOW, OTHER_ID, image
 from tests.support.recorder import Recorder

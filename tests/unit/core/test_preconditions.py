@@ -7,7 +7,7 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.operations import IfExists, ImagePullPolicy, TagPreconditions
 from imageops.api.reasons import Reason
-from imageops.core.existing import platform_matches, policy_of_run, pull_verdict, push_verdict, tag_verdict
+from imageops.core.preconditions import platform_matches, policy_of_run, pull_verdict, push_verdict, tag_verdict
 from tests.support.builders import DIGEST, IMAGE_ID, OTHER_DIGEST, OTHER_ID
 
 GO = None

@@ -104,7 +104,7 @@ class ToolRun:
                     self._woken.set,
                     lambda _: self._woken.set(),
                 )
-                self._attempt.start(self._tool, self._arguments, desk=None)
+                self._attempt.start(self._tool, self._arguments, lookup_slots=None)
             case StopAttempt(reason=reason) if self._attempt is not None:
                 self._attempt.stop(reason)
             case PassCheckpoint() if self._attempt is not None:

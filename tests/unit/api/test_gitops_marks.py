@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imageops.api.marks import MARKS, Mark, is_managed
+from imageops.api.gitops_marks import MARKS, Mark, is_managed
 
 PAGE = Path(__file__).parents[3] / "docs" / "gitops.md"
 

@@ -8,10 +8,10 @@ from imageops.api.reasons import Reason
 from imageops.api.session import DigestPolicy, PromoteAction, SessionSpec, Step
 from imageops.api.session_status import Evidence, SessionError, StepStatus
 from imageops.api.status import ObjectReference, Phase
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.effects import CreateChild
-from imageops.core.members import CONTAINERD, PULL, PUSH, Member, evidence
-from imageops.core.plan import Naming, kinds_of, makes, needs, operation_spec
+from imageops.core.plan import ChildNames, kinds_of, makes, needs, operation_spec
+from imageops.core.session_summary import CONTAINERD, PULL, PUSH, Member, evidence
 
 SKIPPED = Reason.SKIPPED.value
 """The phase of a step that was never started."""
@@ -20,21 +20,21 @@ _LOST = _ENDED - {Phase.SUCCEEDED.value}
 
 
 @dataclass(slots=True)
-class Board:
+class StepScheduler:
     """The steps of one run, as they stand, with what is to be created for them."""
 
     spec: SessionSpec
-    naming: Naming
+    child_names: ChildNames
     members: Sequence[Member]
     image_store: str | None
     now: datetime
     rows: dict[str, StepStatus]
-    refused: Mapping[str, Refused] = field(default_factory=dict)
+    refused: Mapping[str, ApiRefusal] = field(default_factory=dict)
     """What the API server said to the creation of operations, by their names."""
     creations: list[CreateChild] = field(default_factory=list)
-    denied: dict[str, Refused] = field(default_factory=dict)
+    denied: dict[str, ApiRefusal] = field(default_factory=dict)
     """The steps that end now because their operation is refused for good."""
-    waits: dict[str, Refused] = field(default_factory=dict)
+    waits: dict[str, ApiRefusal] = field(default_factory=dict)
     """The steps whose operation is refused for now."""
 
     # --- what the operations tell
@@ -49,31 +49,24 @@ class Board:
 
     def operations_of(self, step: Step) -> dict[str, Member]:
         """Return the operations of a step's present try, by kind."""
-        attempt = self._attempt(step)
-        wanted = {(kind, self.naming.name(step.name, kind, attempt)) for kind in kinds_of(step)}
+        wanted = {(kind, self._name(step, kind)) for kind in kinds_of(step)}
         return {one.kind: one for one in self.members if (one.kind, one.name) in wanted}
 
     def names(self) -> set[tuple[str, str]]:
         """Return kind and name of every operation that has a place in this run."""
-        return names_of(self.spec, self.naming, self.rows)
+        return names_of(self.spec, self.child_names, self.rows)
 
     def promoted(self) -> dict[str, str]:
         """Return the name of each promotion's pull, by that of its push."""
         promotions = (step for step in self.spec.steps if step.promote is not None)
-        names = self.naming.name
-        return {
-            names(step.name, PUSH, attempt): names(step.name, PULL, attempt)
-            for step in promotions
-            for attempt in (self._attempt(step),)
-        }
+        return {self._name(step, PUSH): self._name(step, PULL) for step in promotions}
 
     def waits_for_creation(self) -> bool:
         """Tell whether the API server refuses an operation for now, or did and has not been asked by this process."""
         return any(row.reason == Reason.FAILED_CREATE and is_running(row) for row in self.rows.values())
 
-    def _attempt(self, step: Step) -> int:
-        row = self.rows.get(step.name)
-        return self.naming.attempt(step, row.operation_ref if row is not None else None)
+    def _name(self, step: Step, kind: str) -> str:
+        return self.child_names.of(step.name, kind, retries_of(self.rows, step))
 
     def _seen(self, step: Step, row: StepStatus) -> StepStatus:
         operations = self.operations_of(step)
@@ -110,7 +103,7 @@ class Board:
     def _recover(self, step: Step) -> None:
         """Make the image again that a step found gone from the daemon, once."""
         row = self.rows[step.name]
-        if row.reason != Reason.IMAGE_NOT_ON_DAEMON or row.completion_time != self.now or self._attempt(step):
+        if row.reason != Reason.IMAGE_NOT_ON_DAEMON or row.completion_time != self.now or row.retries:
             return
         if isinstance(step.action, PromoteAction):
             self._again(step)
@@ -121,7 +114,7 @@ class Board:
                 for other in self.spec.steps
                 if needs(step) in makes(other)
                 and self.rows[other.name].phase == Phase.SUCCEEDED
-                and not self._attempt(other)
+                and not self.rows[other.name].retries
             ),
             None,
         )
@@ -137,12 +130,8 @@ class Board:
 
     def _again(self, step: Step) -> None:
         row = self.rows[step.name]
-        fresh = StepStatus(name=step.name, action=step.action_type.value)
-        if row.operation_ref is not None:
-            kind = kinds_of(step)[0]
-            name = self.naming.name(step.name, kind, self._attempt(step) + 1)
-            fresh = fresh.model_copy(update={"operation_ref": ObjectReference(kind=kind, name=name)})
-        self.rows[step.name] = fresh
+        retries = row.retries if row.operation_ref is None else (row.retries or 0) + 1
+        self.rows[step.name] = StepStatus(name=step.name, action=step.action_type.value, retries=retries)
 
     # --- what starts
 
@@ -190,7 +179,7 @@ class Board:
         require = isinstance(step.action, PromoteAction) and step.action.digest_policy is DigestPolicy.REQUIRE
         if require and self.image_store != CONTAINERD:
             return self._ended(row, Phase.FAILED, Reason.ENGINE_UNSUPPORTED.value)
-        name = self.naming.name(step.name, missing, self._attempt(step))
+        name = self._name(step, missing)
         row = row.model_copy(update={"operation_ref": ObjectReference(kind=missing, name=name)})
         refused = self.refused.get(name)
         if refused is not None and refused.reason is Reason.ADMISSION_DENIED:
@@ -205,7 +194,7 @@ class Board:
             self.spec,
             step,
             missing,
-            session=self.naming.session,
+            session=self.child_names.session,
             former=former,
             image_store=self.image_store,
         )
@@ -216,14 +205,15 @@ class Board:
         return row.model_copy(update={"phase": str(phase), "reason": reason, "completion_time": self.now})
 
 
-def names_of(spec: SessionSpec, naming: Naming, rows: Mapping[str, StepStatus]) -> set[tuple[str, str]]:
+def names_of(spec: SessionSpec, names: ChildNames, rows: Mapping[str, StepStatus]) -> set[tuple[str, str]]:
     """Return kind and name of every operation that the steps have at their present tries."""
-    present = {name: row.operation_ref for name, row in rows.items()}
-    return {
-        (kind, naming.name(step.name, kind, naming.attempt(step, present.get(step.name))))
-        for step in spec.steps
-        for kind in kinds_of(step)
-    }
+    return {(kind, names.of(step.name, kind, retries_of(rows, step))) for step in spec.steps for kind in kinds_of(step)}
+
+
+def retries_of(rows: Mapping[str, StepStatus], step: Step) -> int:
+    """Return how often a step was made again within the run."""
+    row = rows.get(step.name)
+    return 0 if row is None else row.retries or 0
 
 
 def is_running(row: StepStatus) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from imageops.api.operations import OperationSpec
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
-from imageops.core.refusal import refusal
+from imageops.core.daemon_check import refusal
 from tests.support.builders import promote_step, pull_spec, pull_step, push_spec, session_spec, tag_spec
 
 DAEMONS = ("builder", "default")

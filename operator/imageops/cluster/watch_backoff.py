@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 
 
-class Pauses:
+class WatchBackoff:
     """Seconds between the tries, without end.
 
     kopf's own end after nine, with a pause of 21 s before the last: an API server that comes back after a minute and

@@ -17,7 +17,7 @@ class CredentialTurns(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class InTurn:
+class CredentialFallback:
     """A tool that is run once for each credential; what ends it is the end of the last."""
 
     tool: Tool[Any, Any]

@@ -9,9 +9,9 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
-from imageops.tools.evidence import ImageResult
+from imageops.tools.credential_fallback import CredentialFallback
 from imageops.tools.execution import Execution
-from imageops.tools.in_turn import InTurn
+from imageops.tools.image_status import ImageResult
 from tests.support.recorder import Recorder
 
 
@@ -50,7 +50,7 @@ class Turns:
 
 async def ended(tool: Scripted, turns: Turns) -> Outcome:
     """Run the tool in turn."""
-    whole = InTurn(tool, turns)
+    whole = CredentialFallback(tool, turns)
     assert whole.name == "scripted"
     arguments: Any = None
     return await Execution[Any, Any](whole, arguments, ProgressTracker(), Recorder()).run()

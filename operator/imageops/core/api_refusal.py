@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from imageops.api.reasons import Reason
 from imageops.api.session_status import SessionError
 from imageops.api.status import ObjectReference
-from imageops.core.retry import WAIT_BASE_SECONDS, WAIT_LIMIT_SECONDS
+from imageops.core.backoff import WAIT_BASE_SECONDS, WAIT_LIMIT_SECONDS
 
 _FOR_NOW = frozenset({401, 404, 408, 409, 429})
 """Codes that say nothing about the operation; so do all from 500."""
@@ -31,7 +31,7 @@ _TEXT_MAX_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class ApiRefusal:
     """The answer of the API server to the creation or deletion of one operation, or to one status."""
 
     code: int

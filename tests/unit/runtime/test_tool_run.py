@@ -11,7 +11,7 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.operations import OperationSpec
 from imageops.api.reasons import Reason
-from imageops.runtime.standalone import ToolRun
+from imageops.runtime.tool_run import ToolRun
 from imageops.tools.tool import ToolContext
 
 

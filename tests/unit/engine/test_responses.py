@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
-from imageops.engine import answers
+from imageops.engine import responses
 from imageops.engine.protocol import DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
 
 JSON = st.recursive(
@@ -33,7 +33,7 @@ FIELDS = [
 def test_a_daemon_shows_its_image_store(status: object, store: ImageStore) -> None:
     """The store is known by the driver's type, whatever the driver is called."""
     version = {"Version": "29.0", "ApiVersion": "1.52", "Os": "linux", "Arch": "amd64"}
-    info = answers.daemon_info("builder", version, {"ID": "abc", "DriverStatus": status, "Driver": "overlayfs"})
+    info = responses.daemon_info("builder", version, {"ID": "abc", "DriverStatus": status, "Driver": "overlayfs"})
     assert info == DaemonInfo("builder", "29.0", "1.52", store, "linux", "amd64", "abc")
 
 
@@ -43,7 +43,7 @@ def test_a_daemon_shows_its_image_store(status: object, store: ImageStore) -> No
 def test_versions_are_compared_by_their_numbers(have: str, wanted: tuple[int, int], *, serves: bool) -> None:
     """1.9 is before 1.10."""
     info = DaemonInfo("x", "", have, ImageStore.CONTAINERD, "linux", "amd64", "x")
-    assert answers.serves(info, *wanted) is serves
+    assert responses.serves(info, *wanted) is serves
 
 
 def test_an_image_of_the_containerd_store() -> None:
@@ -58,7 +58,7 @@ def test_an_image_of_the_containerd_store() -> None:
         "Variant": "v8",
         "Descriptor": {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest, "size": 1},
     }
-    assert answers.local_image(answer) == LocalImage(
+    assert responses.local_image(answer) == LocalImage(
         digest, ("a@" + digest,), 12, "linux/arm64/v8", digest, "application/vnd.oci.image.index.v1+json"
     )
 
@@ -71,7 +71,7 @@ def test_what_an_image_does_not_say_is_absent() -> None:
         "Os": "linux",
         "Architecture": "",
     }
-    assert answers.local_image(answer) == LocalImage(digest_of(1), (), 0, None, None, None)
+    assert responses.local_image(answer) == LocalImage(digest_of(1), (), 0, None, None, None)
 
 
 def test_children_of_an_index() -> None:
@@ -94,7 +94,7 @@ def test_children_of_an_index() -> None:
             "odd",
         ]
     }
-    assert answers.local_manifests(answer) == (
+    assert responses.local_manifests(answer) == (
         LocalManifest(digest_of(1), "image", "linux/amd64", available=True),
         LocalManifest(digest_of(2), "attestation", None, available=False),
         LocalManifest(digest_of(3), "unknown", None, available=False),
@@ -107,7 +107,7 @@ def test_what_a_registry_has() -> None:
         "Descriptor": {"mediaType": "m", "digest": digest_of(1), "size": 3},
         "Platforms": [{"os": "linux", "architecture": "arm", "variant": "v7"}, {"os": "unknown"}, 3],
     }
-    assert answers.remote_image(answer) == RemoteImage(digest_of(1), "m", ("linux/arm/v7",), 2)
+    assert responses.remote_image(answer) == RemoteImage(digest_of(1), "m", ("linux/arm/v7",), 2)
 
 
 def digest_of(number: int) -> str:
@@ -118,8 +118,8 @@ def digest_of(number: int) -> str:
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_answers_of_any_shape_are_values_or_daemon_errors(answer: dict[str, object]) -> None:
     """No field of an unexpected type makes an unexpected exception."""
-    answers.local_manifests(answer)
-    for read in (answers.local_image, answers.remote_image, lambda it: answers.daemon_info("x", it, it)):
+    responses.local_manifests(answer)
+    for read in (responses.local_image, responses.remote_image, lambda it: responses.daemon_info("x", it, it)):
         try:
             read(answer)
         except OperationError as error:
@@ -143,13 +143,13 @@ def test_answers_of_any_shape_are_values_or_daemon_errors(answer: dict[str, obje
 )
 def test_what_is_beyond_all_reason_is_not_said(lie: dict[str, Any]) -> None:
     """A status with one number or text of it would be refused as a whole, and the object would never end."""
-    image = answers.local_image({"Id": digest_of(1), **lie})
-    assert image == answers.local_image({"Id": digest_of(1)})
+    image = responses.local_image({"Id": digest_of(1), **lie})
+    assert image == responses.local_image({"Id": digest_of(1)})
 
 
 @pytest.mark.parametrize("identity", ["", "x" * 2000, "\ud800\n", 7, "latest", "sha256:12"])
 def test_an_image_without_a_usable_id_is_no_answer(identity: object) -> None:
     """DaemonError."""
     with pytest.raises(OperationError) as caught:
-        answers.local_image({"Id": identity})
+        responses.local_image({"Id": identity})
     assert caught.value.reason is Reason.DAEMON_ERROR

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from imageops.telemetry.watches import CLIENT_SECONDS, DEAD_SECONDS, SERVER_SECONDS, WatchAnswers
+from imageops.telemetry.watch_liveness import CLIENT_SECONDS, DEAD_SECONDS, SERVER_SECONDS, WatchLiveness
 from tests.support.virtual_time import run
 
 
@@ -18,7 +18,7 @@ def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next() -> No
     """Each kind for itself, from when it was first expected."""
 
     async def story() -> None:
-        answers = WatchAnswers()
+        answers = WatchLiveness()
         await asyncio.sleep(1000)
         assert answers.dead() == []
         answers.expect(["imagepulls", "sessions"])
@@ -40,7 +40,7 @@ def test_a_watch_without_an_answer_is_dead_and_lives_again_with_the_next() -> No
 
 def test_a_watch_has_begun_with_the_first_answer_that_is_no_refusal() -> None:
     """Each kind for itself, and anew when the kinds are expected anew."""
-    answers = WatchAnswers()
+    answers = WatchLiveness()
     answers.expect(["imagepulls", "sessions"])
     for refusal in (None, 403, 500):
         answers.answered("imagepulls", None, refusal)
@@ -57,7 +57,7 @@ def test_a_watch_has_begun_with_the_first_answer_that_is_no_refusal() -> None:
 @pytest.mark.feature("health.unreadable")
 def test_a_namespace_that_may_not_be_read_holds_up_none_that_may(caplog: pytest.LogCaptureFixture) -> None:
     """It is named, and logged once when the rights go and when they are back; with none at all nothing begins."""
-    answers = WatchAnswers()
+    answers = WatchLiveness()
     answers.expect(["imagepulls", "sessions"], ["team-a", "team-b"])
     for kind in ("imagepulls", "sessions"):
         answers.answered(kind, "team-b", 403)
@@ -83,7 +83,7 @@ def test_a_namespace_that_may_not_be_read_holds_up_none_that_may(caplog: pytest.
 def test_a_watch_that_broke_is_told_of_by_its_kind() -> None:
     """For the metric."""
     broken: list[str] = []
-    answers = WatchAnswers(broken.append)
+    answers = WatchLiveness(broken.append)
     answers.failed("sessions")
     assert broken == ["sessions"]
-    WatchAnswers().failed("sessions")
+    WatchLiveness().failed("sessions")

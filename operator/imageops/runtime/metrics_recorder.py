@@ -11,7 +11,7 @@ from imageops.telemetry.metrics import Metrics
 _DIRECTIONS = {"ImagePull": "pull", "ImagePush": "push"}
 
 
-class MetricsWatcher:
+class MetricsRecorder:
     """Counts decisions, ends and writes."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -1,7 +1,7 @@
 """Delete what has finished and outlived its `ttlSecondsAfterFinished`, unless Git would only make it again.
 
-Argo CD, Flux, Helm and others (`api/marks`) restore an object that is gone while its manifest stays, so it would run
-for ever (argo-cd issue 8586). Under their marks the TTL is ignored, and one Event says so.
+Argo CD, Flux, Helm and others (`api/gitops_marks`) restore an object that is gone while its manifest stays, so it would
+run for ever (argo-cd issue 8586). Under their marks the TTL is ignored, and one Event says so.
 
 A deletion that the API server refuses is tried again after 5 s doubling to 60 s, and one Event says so.
 """

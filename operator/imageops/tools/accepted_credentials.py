@@ -15,7 +15,7 @@ MAX_OPERATIONS = 10_000
 
 
 @dataclass(slots=True)
-class Acceptance:
+class AcceptedCredentials:
     """What was taken, by operation. Of a credential only its hash is kept."""
 
     _taken: "OrderedDict[str, tuple[int, set[int]]]" = field(default_factory=OrderedDict)

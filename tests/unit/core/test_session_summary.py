@@ -8,7 +8,7 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session_status import ReasonCount
 from imageops.api.status import DaemonStatus, HistoryEntry, OperationStatus, Phase, Progress
-from imageops.core.members import PULL, PUSH, Member, active, errors, evidence, history, statistics, transferred
+from imageops.core.session_summary import PULL, PUSH, Member, active, errors, evidence, history, statistics, transferred
 from tests.support.builders import (
     DIGEST,
     IMAGE_ID,
@@ -86,7 +86,7 @@ def test_10_errors_stay_also_of_operations_that_are_gone() -> None:
 
 @pytest.mark.feature("session.errors")
 def test_an_operation_that_failed_without_an_attempt_is_an_error_too() -> None:
-    """Refused by the second gate, say; a reason of a newer operator counts as an unknown one."""
+    """ApiRefusal by the second gate, say; a reason of a newer operator counts as an unknown one."""
     refused = member("a", Phase.FAILED, history=())
     assert [(error.reason, error.reason_class) for error in errors([refused], ())] == [("ImageNotFound", "Final")]
     newer = entry(1, "Failed", Reason.TIMED_OUT).model_copy(update={"reason": "Quarantined"})

@@ -5,7 +5,7 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import Phase
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from tests.support.builders import NOW, at, promote_step, pull_step, session_spec
 from tests.support.session_life import SessionLife, names
 
@@ -51,9 +51,9 @@ FOR_NOW = {
 }
 
 
-def refused(answer: tuple[int, str], **fields: float) -> Refused:
+def refused(answer: tuple[int, str], **fields: float) -> ApiRefusal:
     """Make what is kept of an answer."""
-    return Refused(code=answer[0], message=answer[1], at=NOW, **fields)  # type: ignore[arg-type]
+    return ApiRefusal(code=answer[0], message=answer[1], at=NOW, **fields)  # type: ignore[arg-type]
 
 
 def life(*steps: object, answers: dict[str, tuple[int, str]], **fields: object) -> SessionLife:

@@ -5,7 +5,7 @@ from statistics import mean
 
 import pytest
 
-from imageops.core.retry import retry_delay, wait_delay
+from imageops.core.backoff import retry_delay, wait_delay
 
 DELAYS = 10_000
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from imageops.engine.protocol import RegistryAuth
-from imageops.tools.acceptance import MAX_OPERATIONS, Acceptance
+from imageops.tools.accepted_credentials import MAX_OPERATIONS, AcceptedCredentials
 from imageops.tools.limits import Requester
 
 HOST = "registry.example"
@@ -11,7 +11,7 @@ FIRST, NEXT = Requester("uid", "team", run=1), Requester("uid", "team", run=2)
 
 def test_what_was_taken_is_known_for_its_run_registry_and_credential_alone() -> None:
     """Not for another operation, run, registry or password, of which the registry has said nothing."""
-    acceptance = Acceptance()
+    acceptance = AcceptedCredentials()
     acceptance.note(FIRST, HOST, GOOD)
     assert acceptance.has(FIRST, HOST, GOOD)
     for requester, host, auth in (
@@ -29,7 +29,7 @@ def test_what_was_taken_is_known_for_its_run_registry_and_credential_alone() -> 
 
 def test_it_does_not_grow_for_ever_and_keeps_no_password() -> None:
     """Whoever was heard of longest ago is forgotten."""
-    acceptance = Acceptance()
+    acceptance = AcceptedCredentials()
     for number in range(MAX_OPERATIONS + 1):
         acceptance.note(Requester(f"uid-{number}", "team"), HOST, GOOD)
     assert not acceptance.has(Requester("uid-0", "team"), HOST, GOOD)

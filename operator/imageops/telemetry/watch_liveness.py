@@ -22,7 +22,7 @@ DEAD_SECONDS = 80.0
 """Without an answer for this long a watch is dead: the one that was made anew was not answered either."""
 
 
-class WatchAnswers:
+class WatchLiveness:
     """When each watch was answered last, and how."""
 
     def __init__(self, broken: Callable[[str], None] = lambda _kind: None) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from imageops.api.references import Reference
-from imageops.tools.evidence import digests_in
+from imageops.tools.image_status import digests_in
 from tests.support.builders import DIGEST, OTHER_DIGEST
 from tests.support.recording_engine import local
 

@@ -8,7 +8,7 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.status import Phase
-from imageops.core.creation import Refused
+from imageops.core.api_refusal import ApiRefusal
 from imageops.core.effects import DeleteSelf, RecordEvent
 from imageops.core.operation import decide
 from imageops.core.session import decide_session
@@ -49,7 +49,7 @@ def test_an_object_is_deleted_at_its_time_and_not_before() -> None:
 def test_a_refused_deletion_is_tried_again_later_and_told_once() -> None:
     """After 5 s doubling to 60 s; the Event comes with the second try."""
     for times, delay, told in ((1, 5, True), (2, 10, False), (3, 20, False), (9, 60, False)):
-        said = Refused(code=403, message="the policy says no", at=at(100), deletion=True, times=times)
+        said = ApiRefusal(code=403, message="the policy says no", at=at(100), deletion=True, times=times)
         subject = operation(pull_spec(ttlSecondsAfterFinished=0), finished_status(), undeletable=said)
         waits = decide(subject, attempt=None, parent=None, now=at(100 + delay - 1))
         assert (waits.effects, waits.wake_at) == ((), at(100 + delay))
