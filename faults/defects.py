@@ -15,9 +15,9 @@ from typing import Any
 from imageops.api.reasons import Reason
 from imageops.cluster.api_server import ApiServer
 from imageops.cluster.paths import ApiPath
-from imageops.core import conditions, preconditions
-from imageops.core.attempts import OperationTurn
+from imageops.core import conditions, decide_operation, preconditions
 from imageops.core.conditions import FALSE, TRUE, State
+from imageops.core.operation import OperationDecision
 from imageops.core.plan import ChildNames
 from imageops.engine import auth_header as headers
 from imageops.engine import docker_engine
@@ -106,10 +106,10 @@ def _reconcile_what_is_stalled() -> None:
 
 
 def _leave_interrupted_attempts_open() -> None:
-    def close_interrupted(self: OperationTurn) -> None:
+    def close_interrupted(decision: OperationDecision) -> None:
         """Close nothing."""
 
-    _put(OperationTurn, "close_interrupted", close_interrupted)
+    _put(decide_operation, "close_interrupted", close_interrupted)
 
 
 def _push_whatever_is_there() -> None:

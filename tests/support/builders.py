@@ -16,11 +16,14 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus
 from imageops.api.status import ImageStatus, OperationStatus, Phase, Progress
-from imageops.core.attempts import Operation
+from imageops.core.attempt import Attempt
+from imageops.core.decide_operation import decide
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import CreateChild
-from imageops.core.operation import Parent, decide
-from imageops.core.outcome import Attempt, Facts, Outcome
-from imageops.core.session import Session, decide_session
+from imageops.core.operation import Operation
+from imageops.core.outcome import Facts, Outcome
+from imageops.core.session import Session
+from imageops.core.session_constraints import SessionConstraints
 from imageops.core.session_summary import Member
 from imageops.core.spechash import SpecHash
 from tests.support.contract import assert_consistent
@@ -137,11 +140,11 @@ def decided(
     subject: Operation,
     *,
     running: Attempt | None = None,
-    parent: Parent | None = None,
+    constraints: SessionConstraints | None = None,
     now: datetime = NOW,
 ) -> OperationStatus:
     """Decide, check the status against the contract, and return it."""
-    status = decide(subject, attempt=running, parent=parent, now=now).status
+    status = decide(subject, attempt=running, constraints=constraints, now=now).status
     assert_good(subject.kind, status)
     return status
 

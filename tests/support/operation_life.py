@@ -15,9 +15,11 @@ from typing import Any
 from imageops.api.operations import ImagePullSpec
 from imageops.api.reasons import Reason, ReasonClass
 from imageops.api.status import HistoryEntry, OperationStatus, Phase, PreviousImage, Progress
+from imageops.core.attempt import Attempt
+from imageops.core.decide_operation import decide
 from imageops.core.effects import Decision, PassCheckpoint, StartAttempt, StopAttempt, Write
-from imageops.core.operation import Parent, decide
-from imageops.core.outcome import Attempt, Facts, Outcome
+from imageops.core.outcome import Facts, Outcome
+from imageops.core.session_constraints import SessionConstraints
 from imageops.core.spechash import SpecHash
 from tests.support.builders import NOW, OTHER_ID, assert_good, image, operation, pull_spec
 
@@ -76,7 +78,7 @@ class OperationLife:
     call: _Call | None = None
     wake_at: datetime | None = NOW
     accepting: bool = True
-    parent: Parent | None = None
+    constraints: SessionConstraints | None = None
     peaceful: bool = False
     """Nothing is killed or changed any more, and what is waited for is there."""
     changes: int = 0
@@ -105,7 +107,7 @@ class OperationLife:
         for _ in range(occasions):
             self.happen()
             self.look()
-        self.peaceful, self.accepting, self.parent = True, True, None
+        self.peaceful, self.accepting, self.constraints = True, True, None
         self.fields = {name: value for name, value in self.fields.items() if name not in {"cancel", "suspend"}}
         self.generation += 1
         for _ in range(200):
@@ -156,8 +158,14 @@ class OperationLife:
             case 6:
                 self.fields["activeDeadlineSeconds"] = self.draw.choice((5, 60, 3600))
             case _:
-                self.parent = self.draw.choice(
-                    (None, Parent(), Parent(missing=True), Parent(suspend=True), Parent(cancel=True)),
+                self.constraints = self.draw.choice(
+                    (
+                        None,
+                        SessionConstraints(),
+                        SessionConstraints(missing=True),
+                        SessionConstraints(suspend=True),
+                        SessionConstraints(cancel=True),
+                    ),
                 )
 
     def kill(self) -> None:
@@ -198,7 +206,7 @@ class OperationLife:
             decision = decide(
                 subject,
                 attempt=attempt,
-                parent=self.parent,
+                constraints=self.constraints,
                 now=self.now,
                 accepting=self.accepting,
             )
@@ -271,8 +279,8 @@ class OperationLife:
         assert_good("ImagePull", status)
         begins = [effect for effect in decision.effects if isinstance(effect, StartAttempt)]
         goes_on = attempt is not None and attempt.outcome is None
-        parent = self.parent or Parent()
-        stopped = spec.cancel or spec.suspend or parent.cancel or parent.suspend
+        constraints = self.constraints or SessionConstraints()
+        stopped = spec.cancel or spec.suspend or constraints.cancel or constraints.suspend
         assert len(begins) <= 1, where
         assert not (begins and (goes_on or stopped or not self.accepting)), where
         ended = status.completion_time is not None

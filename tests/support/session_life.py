@@ -12,10 +12,10 @@ from imageops.api.session import SessionSpec
 from imageops.api.session_status import SessionStatus, StepStatus
 from imageops.api.status import OperationStatus, Phase
 from imageops.core.api_refusal import ApiRefusal
-from imageops.core.demands import demands
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import CreateChild, Decision, DeleteChild, DeleteSelf, RecordEvent, WakeMembers, Write
-from imageops.core.operation import Parent
-from imageops.core.session import Session, decide_session
+from imageops.core.session import Session
+from imageops.core.session_constraints import SessionConstraints, constraints_of
 from imageops.core.session_summary import Member
 from tests.support.builders import NOW, assert_good, child_status, image, session
 
@@ -147,10 +147,10 @@ class SessionLife:
         assert reference is not None
         return self.members[reference.name]
 
-    def demand(self, name: str) -> Parent:
+    def demand(self, name: str) -> SessionConstraints:
         """Return what the Session demands of an operation."""
         one = self.members[name]
-        return demands(self.subject, owned=name if one.owned else None, now=self.now)
+        return constraints_of(self.subject, owned=name if one.owned else None, now=self.now)
 
     # --- carrying out
 

@@ -1,7 +1,7 @@
 """Write statuses, in order for each object, and never onto another object.
 
 Every write is a JSON patch that tests the uid, so a status meant for a deleted object cannot land on its successor of
-the same name (a merge patch would), and the resourceVersion, so that none decided on an old view stands over a newer.
+the same name (a merge patch would), and the resourceVersion, so that none decided on a stale cache replaces a newer one.
 It replaces the whole status, or its progress alone where the tested version is known to hold all the rest.
 Two verbs: `commit` is awaited and tries again until the API server answers; `report` is for progress: one write in
 flight an object, the newest wins, at most one in two seconds, all objects together within one budget.

@@ -10,31 +10,31 @@ from datetime import timedelta
 from typing import Any
 
 from imageops.api.reasons import Reason
+from imageops.core.decision_builder import DecisionBuilder
 from imageops.core.effects import DeleteSelf
-from imageops.core.run import Turn
 
 
-def expire(turn: Turn[Any], ttl_seconds: int | None) -> None:
+def expire(decision: DecisionBuilder[Any, Any], ttl_seconds: int | None) -> None:
     """Delete the object if its time has come, or wake up when it does."""
-    completion = turn.status.completion_time
+    completion = decision.status.completion_time
     if ttl_seconds is None or completion is None:
         return
-    if turn.subject.managed:
-        if _ended_now(turn):
-            turn.event(Reason.TTL_IGNORED, Reason.TTL_IGNORED.sentence, warning=True)
+    if decision.view.managed:
+        if _ended_now(decision):
+            decision.event(Reason.TTL_IGNORED, Reason.TTL_IGNORED.sentence, warning=True)
         return
-    expiration, refused = completion + timedelta(seconds=ttl_seconds), turn.subject.undeletable
-    if turn.now < expiration:
-        turn.wakes.append(expiration)
-    elif refused is not None and turn.now < refused.due:
-        turn.wakes.append(refused.due)
+    expiration, refused = completion + timedelta(seconds=ttl_seconds), decision.view.undeletable
+    if decision.now < expiration:
+        decision.wakes.append(expiration)
+    elif refused is not None and decision.now < refused.due:
+        decision.wakes.append(refused.due)
     else:
         if refused is not None and refused.times == 1:  # the first one may have been a moment's
             said = f"{refused.text.rstrip('.')}. {Reason.FAILED_DELETE.hint}"
-            turn.event(Reason.FAILED_DELETE, said, warning=True)
-        turn.effects.append(DeleteSelf())
+            decision.event(Reason.FAILED_DELETE, said, warning=True)
+        decision.effects.append(DeleteSelf())
 
 
-def _ended_now(turn: Turn[Any]) -> bool:
-    before = turn.subject.status
-    return before.completion_time is None or before.run != turn.status.run
+def _ended_now(decision: DecisionBuilder[Any, Any]) -> bool:
+    before = decision.view.status
+    return before.completion_time is None or before.run != decision.status.run

@@ -16,8 +16,9 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
 from imageops.api.status import Trigger
 from imageops.cluster.secrets import NamespaceSecrets
+from imageops.core.attempt import Attempt
 from imageops.core.effects import Purpose
-from imageops.core.outcome import Attempt, Outcome
+from imageops.core.outcome import Outcome
 from imageops.core.preconditions import policy_of_run
 from imageops.core.progress import ProgressTracker
 from imageops.tools.execution import Execution

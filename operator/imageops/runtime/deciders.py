@@ -18,15 +18,16 @@ from imageops.api.status import OperationStatus, Trigger
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import collection
 from imageops.cluster.secrets import NamespaceSecrets
-from imageops.core import afterlife
-from imageops.core.attempts import Operation
+from imageops.core import deletion
 from imageops.core.daemon_check import refusal
-from imageops.core.demands import assumed, demands
+from imageops.core.decide_operation import decide
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import Decision, Purpose, StartAttempt
-from imageops.core.operation import Parent, decide
+from imageops.core.operation import Operation
 from imageops.core.outcome import Outcome
 from imageops.core.plan import leaves_nothing
-from imageops.core.session import Session, decide_session
+from imageops.core.session import Session
+from imageops.core.session_constraints import SessionConstraints, assumed, constraints_of
 from imageops.core.session_summary import Member
 from imageops.runtime.attempts import OperationCredentials, RunningAttempt, arguments_of, tool_of
 from imageops.runtime.daemons import Daemons
@@ -75,23 +76,25 @@ class OperationDecider:
     async def decide(self, entry: Entry, *, now: datetime, accepting: bool) -> Decision[OperationStatus]:
         """Return the decision about an operation."""
         reading, spec = entry.reading, entry.spec
-        parent = await self._parent(entry, now)
+        constraints = await self._constraints(entry, now)
         error = reading.error
         if error is None and isinstance(spec, OperationSpec):
             error = refusal(spec, daemons=self.daemons.engines)
-        operation = self._operation(entry, error, parent)
+        operation = self._operation(entry, error, constraints)
         attempt = entry.attempt.view(now) if entry.attempt is not None else None
         if attempt is not None and attempt.outcome is not None and attempt.outcome.reason in _DAEMON_AWAY:
             self.daemons.suspect(spec.daemon_name)
-        decision = decide(operation, attempt=attempt, parent=parent, now=now, accepting=accepting)
+        decision = decide(operation, attempt=attempt, constraints=constraints, now=now, accepting=accepting)
         if not any(isinstance(effect, StartAttempt) for effect in decision.effects) and entry.attempt is None:
             self.daemons.unused(entry.key.uid)
         return decision
 
-    def _operation(self, entry: Entry, error: OperationError | None, parent: Parent | None) -> Operation:
+    def _operation(
+        self, entry: Entry, error: OperationError | None, constraints: SessionConstraints | None
+    ) -> Operation:
         reading, spec = entry.reading, entry.spec
         configured = error is None and isinstance(spec, OperationSpec)
-        leaves = reading.deleting or (parent is not None and parent.remove_image)
+        leaves = reading.deleting or (constraints is not None and constraints.remove_image)
         return Operation(
             uid=entry.key.uid,
             generation=reading.generation,
@@ -106,7 +109,7 @@ class OperationDecider:
             kind=entry.key.kind.kind,
             spec=spec,
             references=reading.references,
-            arrived=self._arrived(entry, parent) if configured else frozenset(),
+            arrived=self._arrived(entry, constraints) if configured else frozenset(),
             daemon_away=configured and self.daemons.is_away(spec.daemon_name),
             undeletable=entry.refused.get(ITSELF),
             finalizer=reading.finalizer,
@@ -125,7 +128,7 @@ class OperationDecider:
         if self.finalizes or entry.attempt is not None or not isinstance(entry.spec, OperationSpec):
             return
         error = entry.reading.error or refusal(entry.spec, daemons=self.daemons.engines)
-        farewell = afterlife.farewell(self._operation(entry, error, Parent(remove_image=True)))
+        farewell = deletion.farewell(self._operation(entry, error, SessionConstraints(remove_image=True)))
         if farewell is not None and error is None:
             self.start(entry, farewell, now=self.clock(), changed=lambda: None)
 
@@ -177,8 +180,8 @@ class OperationDecider:
             return RemovalTool(daemon, others), brought
         return CredentialFallback(tool, credentials), arguments
 
-    async def _parent(self, entry: Entry, now: datetime) -> Parent | None:
-        """Return what the Session of an operation demands; one not seen yet is looked up."""
+    async def _constraints(self, entry: Entry, now: datetime) -> SessionConstraints | None:
+        """Return what the Session of an operation asks of it; one not seen yet is looked up."""
         name = entry.reading.session_name
         if name is None:
             return None
@@ -188,22 +191,22 @@ class OperationDecider:
                 body = await self.api.get(collection(SESSION, entry.key.namespace) / name)
             except ApiError as error:
                 if error.not_found:
-                    return Parent(missing=True)
+                    return SessionConstraints(missing=True)
                 raise
             self.observe(SESSION, None, body)
             session = self.store.session_of(entry)
         if session is None:
-            return Parent(missing=True)
+            return SessionConstraints(missing=True)
         spec = session.spec
         bounded = isinstance(spec, SessionSpec) and spec.limits is not None
         others = [one for one in self.store.members(session) if one is not entry] if bounded else []
         owned = entry.key.name if session.key.uid in entry.reading.owners else None
-        return demands(session_of(session, others), owned=owned, now=now)
+        return constraints_of(session_of(session, others), owned=owned, now=now)
 
-    def _arrived(self, entry: Entry, parent: Parent | None) -> frozenset[Reason]:
+    def _arrived(self, entry: Entry, constraints: SessionConstraints | None) -> frozenset[Reason]:
         """Return the reasons for which an operation need not wait any longer."""
         present = self.daemons.arrived(entry.spec.daemon_name, entry.key.uid, asked=entry.asked)
-        return present if parent is None or parent.missing else present | {Reason.SESSION_NOT_FOUND}
+        return present if constraints is None or constraints.missing else present | {Reason.SESSION_NOT_FOUND}
 
     def _assumed(self, entry: Entry) -> dict[str, str | None]:
         session = self.store.session_of(entry)

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from imageops.api.operations import OperationSpec
 from imageops.api.status import OperationStatus
-from imageops.core.attempts import Operation
+from imageops.core.decide_operation import decide
 from imageops.core.effects import Effect, PassCheckpoint, StartAttempt, StopAttempt
-from imageops.core.operation import decide
+from imageops.core.operation import Operation
 from imageops.core.run import finished
 from imageops.core.spechash import SpecHash
 from imageops.runtime.attempts import RunningAttempt
@@ -83,7 +83,7 @@ class ToolRun:
             kind=self._tool.name,
             spec=self._rules,
         )
-        decision = decide(operation, attempt=attempt, parent=None, now=now)
+        decision = decide(operation, attempt=attempt, constraints=None, now=now)
         if attempt is not None and attempt.outcome is not None:
             self._attempt = None
         if decision.status != self.status:

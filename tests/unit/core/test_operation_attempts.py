@@ -20,9 +20,10 @@ from imageops.api.status import (
     Trigger,
 )
 from imageops.core.backoff import retry_delay
+from imageops.core.decide_operation import decide
 from imageops.core.effects import Effect, PassCheckpoint, RecordEvent, StartAttempt, Write
-from imageops.core.operation import Parent, decide
 from imageops.core.outcome import Facts
+from imageops.core.session_constraints import SessionConstraints
 from tests.support.builders import (
     DIGEST,
     KINDS,
@@ -51,7 +52,7 @@ WAITS = [Reason.SECRET_NOT_FOUND, Reason.SESSION_NOT_FOUND, Reason.DAEMON_UNAVAI
 
 def test_a_new_object_starts_its_first_attempt() -> None:
     """What is not written yet is at most 250 ms old: a short operation costs one write in all."""
-    decision = decide(operation(generation=3, requested_at="now"), attempt=None, parent=None, now=at(0.7))
+    decision = decide(operation(generation=3, requested_at="now"), attempt=None, constraints=None, now=at(0.7))
     status = decision.status
     assert decision.effects == (StartAttempt(run=1, number=1),)
     assert decision.write is Write.NOTHING
@@ -66,7 +67,7 @@ def test_a_new_object_starts_its_first_attempt() -> None:
 @pytest.mark.feature("fault.no-twice")
 def test_an_object_that_may_be_a_view_of_the_past_has_its_attempt_stored_first() -> None:
     """The API server refuses the write if it is; a former process may have begun."""
-    decision = decide(operation(confirmed=False), attempt=None, parent=None, now=at(0))
+    decision = decide(operation(confirmed=False), attempt=None, constraints=None, now=at(0))
     assert (decision.write, decision.effects) == (Write.COMMIT, (StartAttempt(run=1, number=1),))
 
 
@@ -83,9 +84,9 @@ def test_a_new_run_says_nothing_of_the_daemon_and_the_credential_of_the_one_befo
 def test_an_attempt_in_the_queue_has_nothing_to_show_and_no_time_limit() -> None:
     """Its time begins with its turn."""
     queued = attempt(started=at(900), queued=True)
-    decision = decide(operation(None, running_status()), attempt=queued, parent=None, now=at(900))
+    decision = decide(operation(None, running_status()), attempt=queued, constraints=None, now=at(900))
     assert (decision.effects, decision.write, decision.wake_at) == ((), Write.NOTHING, None)
-    begun = decide(operation(None, running_status()), attempt=attempt(started=at(900)), parent=None, now=at(900))
+    begun = decide(operation(None, running_status()), attempt=attempt(started=at(900)), constraints=None, now=at(900))
     assert begun.wake_at == at(900.25)
 
 
@@ -112,7 +113,7 @@ def test_a_success_ends_the_run(reason: Reason) -> None:
         previous=PreviousImage(id=OTHER_ID),
     )
     done = ended(reason, facts=facts, duration_milliseconds=120, bytes_transferred=5, message="Done.")
-    decision = decide(operation(None, running_status()), attempt=done, parent=None, now=at(2))
+    decision = decide(operation(None, running_status()), attempt=done, constraints=None, now=at(2))
     status = decision.status
     assert (status.phase, status.completion_time, status.error) == (Phase.SUCCEEDED, at(2), None)
     assert (status.daemon, status.auth, status.image, status.previous) == (
@@ -132,7 +133,7 @@ def test_a_success_ends_the_run(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", FINAL)
 def test_a_final_reason_makes_one_attempt(reason: Reason) -> None:
     """Only a person can help: the object is Stalled, and nothing is planned."""
-    decision = decide(operation(None, running_status()), attempt=ended(reason), parent=None, now=at(1))
+    decision = decide(operation(None, running_status()), attempt=ended(reason), constraints=None, now=at(1))
     status = decision.status
     assert (status.phase, status.attempts, status.next_retry_time) == (Phase.FAILED, 1, None)
     assert {condition.type: condition.status for condition in status.conditions}["Stalled"] == "True"
@@ -148,16 +149,16 @@ def test_a_final_reason_makes_one_attempt(reason: Reason) -> None:
 def test_a_retryable_reason_is_tried_again_after_its_delay(reason: Reason) -> None:
     """The attempt counts, the next one is planned and said."""
     status = running_status()
-    failed = decide(operation(None, status), attempt=ended(reason), parent=None, now=at(1))
+    failed = decide(operation(None, status), attempt=ended(reason), constraints=None, now=at(1))
     status, delay = failed.status, retry_delay(1, key=f"{UID}/1")
     assert (status.phase, status.attempts, status.failed_attempts) == (Phase.PENDING, 1, 1)
     assert status.next_retry_time == failed.wake_at
     assert failed.wake_at is not None
     assert timedelta(seconds=delay) <= failed.wake_at - at(1) < timedelta(seconds=delay + 1)
     assert failed.effects == (RecordEvent(warning=True, reason=Reason.RETRYING, message=reason.sentence),)
-    early = decide(operation(None, status), attempt=None, parent=None, now=failed.wake_at - timedelta(seconds=1))
+    early = decide(operation(None, status), attempt=None, constraints=None, now=failed.wake_at - timedelta(seconds=1))
     assert (early.effects, early.wake_at, early.write) == ((), failed.wake_at, Write.NOTHING)
-    due = decide(operation(None, status), attempt=None, parent=None, now=failed.wake_at)
+    due = decide(operation(None, status), attempt=None, constraints=None, now=failed.wake_at)
     assert due.effects == (StartAttempt(run=1, number=2),)
 
 
@@ -180,7 +181,7 @@ def test_a_lasting_error_makes_one_attempt_more_than_the_limit(limit: int) -> No
     """Also when the process restarts before every attempt: the count is in status."""
     spec, status, now, starts = pull_spec(backoffLimit=limit), OperationStatus(), at(0), 0
     while status.completion_time is None:
-        decision = decide(operation(spec, status), attempt=None, parent=None, now=now)
+        decision = decide(operation(spec, status), attempt=None, constraints=None, now=now)
         status = decision.status
         assert decision.effects == (StartAttempt(run=1, number=starts + 1),)
         starts += 1
@@ -201,12 +202,12 @@ def test_a_wait_uses_up_no_attempt(reason: Reason) -> None:
     now, status = at(0), OperationStatus()
     events: list[Effect] = []
     for expected in (5, 10, 20, 40, 60, 60):
-        begun = decide(operation(pull_spec(backoffLimit=0), status), attempt=None, parent=None, now=now)
+        begun = decide(operation(pull_spec(backoffLimit=0), status), attempt=None, constraints=None, now=now)
         assert begun.effects == (StartAttempt(run=1, number=1),)
         waiting = decide(
             operation(pull_spec(backoffLimit=0), begun.status),
             attempt=ended(reason),
-            parent=None,
+            constraints=None,
             now=now,
         )
         status, events = waiting.status, [*events, *waiting.effects]
@@ -221,10 +222,10 @@ def test_a_wait_uses_up_no_attempt(reason: Reason) -> None:
 
 def test_a_missing_session_is_waited_for_without_a_call() -> None:
     """And found as soon as it is there."""
-    decision = decide(operation(), attempt=None, parent=Parent(missing=True), now=at(0))
+    decision = decide(operation(), attempt=None, constraints=SessionConstraints(missing=True), now=at(0))
     assert [type(effect) for effect in decision.effects] == [RecordEvent]
     assert (decision.status.conditions[0].reason, decision.wake_at) == ("SessionNotFound", at(5))
-    later = decide(operation(None, decision.status), attempt=None, parent=Parent(), now=at(5))
+    later = decide(operation(None, decision.status), attempt=None, constraints=SessionConstraints(), now=at(5))
     assert later.effects == (StartAttempt(run=1, number=1),)
 
 
@@ -233,34 +234,36 @@ def test_a_missing_session_is_waited_for_without_a_call() -> None:
 def test_what_arrives_ends_the_wait_for_it_and_no_other(waited_for: Reason, arrived: Reason) -> None:
     """A daemon that answers again, or a place that has become free."""
     waiting = decided(operation(None, running_status()), running=ended(waited_for), now=at(1))
-    decision = decide(operation(None, waiting, arrived=frozenset({arrived})), attempt=None, parent=None, now=at(2))
+    decision = decide(operation(None, waiting, arrived=frozenset({arrived})), attempt=None, constraints=None, now=at(2))
     assert decision.effects == ((StartAttempt(run=1, number=1),) if arrived is waited_for else ())
 
 
 def test_a_wait_of_stated_length_lasts_as_long() -> None:
     """A registry's budget knows when to ask again."""
     throttled = ended(Reason.THROTTLED, retry_after=33.2, progress=Progress(percent=1))
-    waiting = decide(operation(None, running_status()), attempt=throttled, parent=None, now=at(1))
+    waiting = decide(operation(None, running_status()), attempt=throttled, constraints=None, now=at(1))
     assert waiting.wake_at == at(35)
     assert waiting.status.progress is None
 
 
 @pytest.mark.parametrize(
-    ("parent", "reason"),
+    ("constraints", "reason"),
     [
-        (Parent(closed=True), Reason.SESSION_CLOSED),
-        (Parent(over_limit=True), Reason.SESSION_LIMIT_EXCEEDED),
+        (SessionConstraints(closed=True), Reason.SESSION_CLOSED),
+        (SessionConstraints(over_limit=True), Reason.SESSION_LIMIT_EXCEEDED),
     ],
 )
-def test_a_session_that_takes_no_more_refuses_what_would_start(parent: Parent, reason: Reason) -> None:
+def test_a_session_that_takes_no_more_refuses_what_would_start(constraints: SessionConstraints, reason: Reason) -> None:
     """Without a call; what has begun goes on, and is tried again."""
-    refused_now = decide(operation(), attempt=None, parent=parent, now=at(0))
+    refused_now = decide(operation(), attempt=None, constraints=constraints, now=at(0))
     assert refused_now.status.phase == Phase.FAILED
     assert [type(effect) for effect in refused_now.effects] == [RecordEvent]
     assert refused_now.status.conditions[0].reason == reason
-    failed = decided(operation(None, running_status()), running=ended(Reason.TIMED_OUT), parent=parent, now=at(1))
+    failed = decided(
+        operation(None, running_status()), running=ended(Reason.TIMED_OUT), constraints=constraints, now=at(1)
+    )
     assert failed.next_retry_time is not None
-    again = decide(operation(None, failed), attempt=None, parent=parent, now=failed.next_retry_time)
+    again = decide(operation(None, failed), attempt=None, constraints=constraints, now=failed.next_retry_time)
     assert again.effects == (StartAttempt(run=1, number=2),)
 
 
@@ -332,7 +335,7 @@ def test_a_checkpoint_is_passed_after_its_record_is_committed() -> None:
     """Before a target is replaced, what it was is in etcd."""
     facts = Facts(previous=PreviousImage(id=OTHER_ID))
     waiting = attempt(facts=facts, checkpoint=True)
-    decision = decide(operation(None, running_status()), attempt=waiting, parent=None, now=at(0.1))
+    decision = decide(operation(None, running_status()), attempt=waiting, constraints=None, now=at(0.1))
     assert decision.write is Write.COMMIT
     assert decision.effects == (PassCheckpoint(),)
     assert decision.status.previous == facts.previous
@@ -356,13 +359,13 @@ def test_what_only_the_second_gate_sees_ends_stalled_without_a_call(
     """No attempt is started, now or later; the error names the field."""
     with pytest.raises(OperationError) as caught:
         check(KINDS[kind], KINDS[kind].spec_model.model_validate(spec))
-    decision = decide(refused(caught.value, spec), attempt=None, parent=None, now=at(0))
+    decision = decide(refused(caught.value, spec), attempt=None, constraints=None, now=at(0))
     status = decision.status
     assert [type(effect) for effect in decision.effects] == [RecordEvent]
     assert (status.phase, status.attempts, status.history) == (Phase.FAILED, 0, ())
     assert status.error is not None
     assert (status.error.reason, decision.write, decision.wake_at) == (reason, Write.COMMIT, None)
-    again = decide(refused(caught.value, spec, status), attempt=None, parent=None, now=at(60))
+    again = decide(refused(caught.value, spec, status), attempt=None, constraints=None, now=at(60))
     assert (again.effects, again.write) == ((), Write.NOTHING)
 
 
@@ -382,7 +385,7 @@ def test_a_retryable_reason_that_may_not_be_repeated_ends_the_run() -> None:
     failed = ended(Reason.REGISTRY_ERROR)
     assert failed.outcome is not None
     once = replace(failed, outcome=replace(failed.outcome, repeated=False))
-    decision = decide(operation(status=running_status()), attempt=once, parent=None, now=at(9))
+    decision = decide(operation(status=running_status()), attempt=once, constraints=None, now=at(9))
     status = decision.status
     assert (status.phase, status.attempts, status.next_retry_time) == (Phase.FAILED, 1, None)
     assert status.error is not None

@@ -8,8 +8,9 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.status import OperationStatus, Phase, Progress
+from imageops.core.decide_operation import decide
 from imageops.core.effects import Effect, RecordEvent, StartAttempt, StopAttempt, Write
-from imageops.core.operation import Parent, decide
+from imageops.core.session_constraints import SessionConstraints
 from tests.support.builders import (
     at,
     attempt,
@@ -52,19 +53,23 @@ def starts(effects: tuple[Effect, ...]) -> int:
     ],
     ids=["new", "waits-to-retry", "waits-for-a-secret", "suspended"],
 )
-@pytest.mark.parametrize(("spec", "parent"), [(CANCEL, None), ({}, Parent(cancel=True))], ids=["own", "of-the-session"])
+@pytest.mark.parametrize(
+    ("spec", "constraints"), [(CANCEL, None), ({}, SessionConstraints(cancel=True))], ids=["own", "of-the-session"]
+)
 def test_a_cancelled_operation_that_waits_ends_without_a_call(
     status: OperationStatus,
     spec: dict[str, Any],
-    parent: Parent | None,
+    constraints: SessionConstraints | None,
 ) -> None:
     """It ends Cancelled at once, and stays so."""
     cancelled = operation(pull_spec(**spec), status, generation=2)
-    decision = decide(cancelled, attempt=None, parent=parent, now=at(2))
+    decision = decide(cancelled, attempt=None, constraints=constraints, now=at(2))
     assert starts(decision.effects) == 0
     assert (decision.status.phase, decision.status.completion_time) == (Phase.CANCELLED, at(2))
     assert (decision.wake_at, decision.write) == (None, Write.COMMIT)
-    again = decide(operation(pull_spec(**spec), decision.status, generation=2), attempt=None, parent=parent, now=at(90))
+    again = decide(
+        operation(pull_spec(**spec), decision.status, generation=2), attempt=None, constraints=constraints, now=at(90)
+    )
     assert (again.effects, again.write) == ((), Write.NOTHING)
 
 
@@ -88,14 +93,14 @@ def test_while_cancel_is_true_every_new_run_ends_cancelled(change: dict[str, str
     """Echoed, counted, and without one call."""
     spec = pull_spec(**CANCEL, image=change.get("image", "registry.example/app:1"))
     bumped = operation(spec, finished_status(), generation=2, requested_at=change.get("requested_at"))
-    decision = decide(bumped, attempt=None, parent=None, now=at(60))
+    decision = decide(bumped, attempt=None, constraints=None, now=at(60))
     assert starts(decision.effects) == 0
     assert (decision.status.run, decision.status.phase, decision.status.attempts) == (2, Phase.CANCELLED, 0)
     set_back = pull_spec(image=spec.image)
     after = decide(
         operation(set_back, decision.status, generation=3, requested_at=change.get("requested_at")),
         attempt=None,
-        parent=None,
+        constraints=None,
         now=at(61),
     )
     assert (after.effects, after.status.run) == ((), 2)
@@ -104,10 +109,10 @@ def test_while_cancel_is_true_every_new_run_ends_cancelled(change: dict[str, str
 def test_cancel_stops_a_running_attempt_and_then_ends() -> None:
     """Told once; the outcome ends the run."""
     spec = pull_spec(**CANCEL)
-    decision = decide(operation(spec, running_status()), attempt=attempt(), parent=None, now=at(1))
+    decision = decide(operation(spec, running_status()), attempt=attempt(), constraints=None, now=at(1))
     assert decision.effects == (StopAttempt(Reason.CANCELLED),)
     told = attempt(stopping=Reason.CANCELLED)
-    assert decide(operation(spec, running_status()), attempt=told, parent=None, now=at(2)).effects == ()
+    assert decide(operation(spec, running_status()), attempt=told, constraints=None, now=at(2)).effects == ()
     done = decided(operation(spec, running_status()), running=ended(Reason.CANCELLED), now=at(3))
     assert (done.phase, done.history[-1].outcome) == (Phase.CANCELLED, "Cancelled")
 
@@ -116,27 +121,27 @@ def test_cancel_stops_a_running_attempt_and_then_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "parent"),
-    [(SUSPEND, None), ({}, Parent(suspend=True))],
+    ("spec", "constraints"),
+    [(SUSPEND, None), ({}, SessionConstraints(suspend=True))],
     ids=["own", "of-the-session"],
 )
-def test_suspend_stops_and_keeps_attempts(spec: dict[str, Any], parent: Parent | None) -> None:
+def test_suspend_stops_and_keeps_attempts(spec: dict[str, Any], constraints: SessionConstraints | None) -> None:
     """Clearing it starts one new attempt, and the deadline counts from then."""
     limited = spec | {"activeDeadlineSeconds": 100}
     begun = running_status(pull_spec(activeDeadlineSeconds=100))
-    decision = decide(operation(pull_spec(**limited), begun), attempt=attempt(), parent=parent, now=at(1))
+    decision = decide(operation(pull_spec(**limited), begun), attempt=attempt(), constraints=constraints, now=at(1))
     assert decision.effects == (StopAttempt(Reason.SUSPENDED),)
     stopped = ended(Reason.SUSPENDED, progress=Progress(percent=40))
-    held = decided(operation(pull_spec(**limited), begun), running=stopped, parent=parent, now=at(2))
+    held = decided(operation(pull_spec(**limited), begun), running=stopped, constraints=constraints, now=at(2))
     assert (held.phase, held.attempts, held.failed_attempts) == (Phase.SUSPENDED, 1, 0)
     assert held.history[-1].outcome == "Suspended"
     assert held.progress == Progress(percent=40)
-    quiet = decide(operation(pull_spec(**limited), held), attempt=None, parent=parent, now=at(500))
+    quiet = decide(operation(pull_spec(**limited), held), attempt=None, constraints=constraints, now=at(500))
     assert (quiet.effects, quiet.wake_at, quiet.write) == ((), None, Write.NOTHING)
     resumed = decide(
         operation(pull_spec(activeDeadlineSeconds=100), held),
         attempt=None,
-        parent=Parent(),
+        constraints=SessionConstraints(),
         now=at(500),
     )
     assert resumed.effects == (StartAttempt(run=1, number=2),)
@@ -145,7 +150,7 @@ def test_suspend_stops_and_keeps_attempts(spec: dict[str, Any], parent: Parent |
 
 def test_a_suspended_object_that_is_new_makes_no_attempt() -> None:
     """And one whose attempt had just succeeded is done."""
-    held = decide(operation(pull_spec(**SUSPEND)), attempt=None, parent=None, now=at(0))
+    held = decide(operation(pull_spec(**SUSPEND)), attempt=None, constraints=None, now=at(0))
     assert (held.effects, held.status.phase, held.status.attempts) == ((), Phase.SUSPENDED, 0)
     done = decided(operation(pull_spec(**SUSPEND), running_status()), running=ended(Reason.PULLED), now=at(1))
     assert done.phase == Phase.SUCCEEDED
@@ -155,9 +160,9 @@ def test_a_process_that_drains_resumes_nothing_but_the_deadline() -> None:
     """The next process finds an operation that was resumed just now, not one whose time is over."""
     held = decided(operation(pull_spec(suspend=True, activeDeadlineSeconds=100)))
     spec = pull_spec(activeDeadlineSeconds=100)
-    drained = decide(operation(spec, held), attempt=None, parent=None, now=at(500), accepting=False).status
+    drained = decide(operation(spec, held), attempt=None, constraints=None, now=at(500), accepting=False).status
     assert (drained.phase, drained.start_time) == (Phase.PENDING, at(500))
-    assert starts(decide(operation(spec, drained), attempt=None, parent=None, now=at(501)).effects) == 1
+    assert starts(decide(operation(spec, drained), attempt=None, constraints=None, now=at(501)).effects) == 1
 
 
 # --- limits of time
@@ -176,9 +181,9 @@ def test_a_process_that_drains_resumes_nothing_but_the_deadline() -> None:
 def test_an_attempt_is_stopped_at_its_time_limit(kind: str, spec: Any, seconds: int) -> None:
     """As TimedOut, which is retryable; the object is looked at exactly then."""
     begun = running_status(spec, kind=kind)
-    before = decide(operation(spec, begun, kind=kind), attempt=attempt(), parent=None, now=at(seconds - 0.5))
+    before = decide(operation(spec, begun, kind=kind), attempt=attempt(), constraints=None, now=at(seconds - 0.5))
     assert (before.effects, before.wake_at) == ((), at(seconds))
-    stopped = decide(operation(spec, begun, kind=kind), attempt=attempt(), parent=None, now=at(seconds))
+    stopped = decide(operation(spec, begun, kind=kind), attempt=attempt(), constraints=None, now=at(seconds))
     assert stopped.effects == (StopAttempt(Reason.TIMED_OUT),)
     failed = decided(operation(spec, begun, kind=kind), running=ended(Reason.TIMED_OUT), now=at(seconds))
     assert (failed.phase, failed.failed_attempts, failed.completion_time) == (Phase.PENDING, 1, None)
@@ -188,13 +193,13 @@ def test_the_deadline_counts_from_the_start_across_attempts() -> None:
     """While an attempt runs it is stopped, while the next is waited for the run ends."""
     spec = pull_spec(activeDeadlineSeconds=100)
     begun = running_status(spec)
-    running = decide(operation(spec, begun), attempt=attempt(started=at(99.5)), parent=None, now=at(99.9))
+    running = decide(operation(spec, begun), attempt=attempt(started=at(99.5)), constraints=None, now=at(99.9))
     assert running.wake_at == at(100)
-    stopped = decide(operation(spec, begun), attempt=attempt(started=at(90)), parent=None, now=at(100))
+    stopped = decide(operation(spec, begun), attempt=attempt(started=at(90)), constraints=None, now=at(100))
     assert stopped.effects == (StopAttempt(Reason.DEADLINE_EXCEEDED),)
     done = decided(operation(spec, begun), running=ended(Reason.DEADLINE_EXCEEDED), now=at(100))
     assert (done.phase, done.conditions[0].reason) == (Phase.FAILED, "DeadlineExceeded")
-    failed = decide(operation(spec, begun), attempt=ended(Reason.TIMED_OUT), parent=None, now=at(99))
+    failed = decide(operation(spec, begun), attempt=ended(Reason.TIMED_OUT), constraints=None, now=at(99))
     assert failed.wake_at == at(100)
     over = decided(operation(spec, failed.status), now=at(100))
     assert (over.phase, over.conditions[0].reason, over.next_retry_time) == (Phase.FAILED, "DeadlineExceeded", None)
@@ -208,7 +213,7 @@ def test_a_draining_process_writes_interrupted_and_starts_nothing() -> None:
     stopped = decide(
         operation(pull_spec(backoffLimit=0), running_status()),
         attempt=ended(Reason.INTERRUPTED),
-        parent=None,
+        constraints=None,
         now=at(1),
         accepting=False,
     )
@@ -216,21 +221,21 @@ def test_a_draining_process_writes_interrupted_and_starts_nothing() -> None:
     assert (stopped.effects, stopped.write) == ((), Write.COMMIT)
     assert (status.phase, status.conditions[0].reason, status.failed_attempts) == (Phase.PENDING, "Interrupted", 0)
     assert status.history[-1].outcome == "Interrupted"
-    next_one = decide(operation(pull_spec(backoffLimit=0), status), attempt=None, parent=None, now=at(60))
+    next_one = decide(operation(pull_spec(backoffLimit=0), status), attempt=None, constraints=None, now=at(60))
     assert next_one.effects == (StartAttempt(run=1, number=2),)
 
 
 def test_a_draining_process_leaves_what_waits_as_it_is() -> None:
     """Nothing was interrupted there."""
     status = waiting_status()
-    decision = decide(operation(None, status), attempt=None, parent=None, now=at(2), accepting=False)
+    decision = decide(operation(None, status), attempt=None, constraints=None, now=at(2), accepting=False)
     assert (decision.status, decision.effects, decision.write) == (status, (), Write.NOTHING)
 
 
 def test_an_attempt_of_a_killed_process_is_closed_as_interrupted() -> None:
     """And a new one starts at once, which does not count against the limit."""
     left = running_status(pull_spec(backoffLimit=0))
-    decision = decide(operation(pull_spec(backoffLimit=0), left), attempt=None, parent=None, now=at(30))
+    decision = decide(operation(pull_spec(backoffLimit=0), left), attempt=None, constraints=None, now=at(30))
     assert decision.effects == (StartAttempt(run=1, number=2),)
     assert [(entry.attempt, entry.outcome) for entry in decision.status.history] == [(1, "Interrupted"), (2, None)]
     assert decision.status.failed_attempts == 0
@@ -240,7 +245,7 @@ def test_an_attempt_of_a_killed_process_is_closed_as_interrupted() -> None:
 def test_a_deleted_object_is_only_stopped(running: Any) -> None:
     """No status is written onto what is going."""
     deleted = operation(None, running_status(), deleting=True)
-    decision = decide(deleted, attempt=running, parent=None, now=at(1))
+    decision = decide(deleted, attempt=running, constraints=None, now=at(1))
     told = running is not None and running.stopping is None
     assert decision.effects == ((StopAttempt(Reason.CANCELLED),) if told else ())
     assert (decision.write, decision.wake_at) == (Write.NOTHING, None)
@@ -250,12 +255,12 @@ def test_a_spec_that_becomes_impossible_stops_what_runs() -> None:
     """A refusal that comes while an attempt runs ends the run after the attempt was stopped."""
     error = OperationError(Reason.DAEMON_NOT_CONFIGURED, "No such daemon.")
     same = operation(None, running_status(), refusal=error)
-    assert decide(same, attempt=attempt(), parent=None, now=at(1)).effects == (
+    assert decide(same, attempt=attempt(), constraints=None, now=at(1)).effects == (
         StopAttempt(Reason.DAEMON_NOT_CONFIGURED),
     )
     changed = refused(error, {"image": "x"}, running_status())
-    assert decide(changed, attempt=attempt(), parent=None, now=at(1)).effects == (StopAttempt(Reason.INTERRUPTED),)
-    over = decide(changed, attempt=ended(Reason.INTERRUPTED), parent=None, now=at(2))
+    assert decide(changed, attempt=attempt(), constraints=None, now=at(1)).effects == (StopAttempt(Reason.INTERRUPTED),)
+    over = decide(changed, attempt=ended(Reason.INTERRUPTED), constraints=None, now=at(2))
     assert over.effects == (RecordEvent(warning=True, reason=Reason.DAEMON_NOT_CONFIGURED, message="No such daemon."),)
     assert (over.status.run, over.status.phase) == (2, Phase.FAILED)
 
@@ -279,7 +284,7 @@ def test_a_running_attempt_is_shown_after_a_quarter_of_a_second(
 ) -> None:
     """A shorter one is written once, with its end."""
     mine = operation(None, running_status(), written=OperationStatus())
-    decision = decide(mine, attempt=attempt(**fields), parent=None, now=at(age))
+    decision = decide(mine, attempt=attempt(**fields), constraints=None, now=at(age))
     assert decision.write is write
     assert decision.wake_at == (at(0.25) if age < 0.25 else at(age) + timedelta(seconds=2))
 
@@ -287,12 +292,14 @@ def test_a_running_attempt_is_shown_after_a_quarter_of_a_second(
 def test_what_is_written_already_is_not_written_again() -> None:
     """Applying the same manifest a thousand times costs nothing."""
     for status in (finished_status(), waiting_status(), finished_status(Reason.AUTH_FAILED)):
-        assert decide(operation(None, status), attempt=None, parent=None, now=at(2)).write is Write.NOTHING
+        assert decide(operation(None, status), attempt=None, constraints=None, now=at(2)).write is Write.NOTHING
 
 
 def test_a_wait_beside_an_entry_of_a_killed_process_keeps_it() -> None:
     """Only the entry of the wait itself is taken back."""
     interrupted = running_status()
-    decision = decide(operation(None, interrupted), attempt=None, parent=Parent(missing=True), now=at(9))
+    decision = decide(
+        operation(None, interrupted), attempt=None, constraints=SessionConstraints(missing=True), now=at(9)
+    )
     assert [entry.outcome for entry in decision.status.history] == ["Interrupted"]
     assert decision.status.attempts == 1

@@ -9,10 +9,10 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.status import HistoryEntry, Phase
-from imageops.core.demands import demands
+from imageops.core.decide_operation import decide
 from imageops.core.effects import StartAttempt
-from imageops.core.operation import Parent, decide
 from imageops.core.session import child_names_of
+from imageops.core.session_constraints import SessionConstraints, constraints_of
 from imageops.core.session_summary import PULL, Member, history
 from imageops.core.step_scheduler import names_of
 from tests.support.builders import (
@@ -28,21 +28,21 @@ from tests.support.builders import (
 from tests.support.session_life import SessionLife
 
 S, F, C = Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED
-CLOSED = Parent(closed=True)
+CLOSED = SessionConstraints(closed=True)
 
 
 @pytest.mark.feature("session.closed")
 def test_who_waited_for_a_session_that_is_closed_when_it_comes_is_refused() -> None:
     """It never joined; one that waits for a Secret since the Session was open did."""
-    waits = decided(operation(), parent=Parent(missing=True))
+    waits = decided(operation(), constraints=SessionConstraints(missing=True))
     assert waits.conditions[0].reason == "SessionNotFound"
     arrived = frozenset({Reason.SESSION_NOT_FOUND})
-    refused = decided(operation(None, waits, arrived=arrived), parent=CLOSED, now=at(1))
+    refused = decided(operation(None, waits, arrived=arrived), constraints=CLOSED, now=at(1))
     assert (refused.phase, refused.conditions[0].reason, refused.attempts) == (F, "SessionClosed", 0)
-    let_in = decide(operation(None, waits, arrived=arrived), attempt=None, parent=Parent(), now=at(1))
+    let_in = decide(operation(None, waits, arrived=arrived), attempt=None, constraints=SessionConstraints(), now=at(1))
     assert any(isinstance(effect, StartAttempt) for effect in let_in.effects)
     for_secret = decided(operation(None, running_status()), running=ended(Reason.SECRET_NOT_FOUND), now=at(1))
-    secret_there = decide(operation(None, for_secret), attempt=None, parent=CLOSED, now=at(60))
+    secret_there = decide(operation(None, for_secret), attempt=None, constraints=CLOSED, now=at(60))
     assert any(isinstance(effect, StartAttempt) for effect in secret_there.effects)
 
 
@@ -82,9 +82,9 @@ def test_what_a_former_run_used_does_not_count() -> None:
     mine.look()
     subject = replace(mine.subject, members=[*former.values(), *mine.members.values()])
     made = mine.made[-1].name
-    assert not demands(subject, owned=made, now=mine.now).over_limit
+    assert not constraints_of(subject, owned=made, now=mine.now).over_limit
     mine.end("a")
-    assert demands(mine.subject, owned=None, now=mine.now).over_limit
+    assert constraints_of(mine.subject, owned=None, now=mine.now).over_limit
 
 
 @pytest.mark.feature("session.cancel")
@@ -93,7 +93,7 @@ def test_the_deadline_of_a_run_that_is_over_cancels_nothing() -> None:
     mine = SessionLife(SessionSpec.model_validate({"activeDeadlineSeconds": 60, "closed": True}))
     mine.look()
     assert mine.reason == "Completed"
-    later = demands(mine.subject, owned=None, now=at(3600))
+    later = constraints_of(mine.subject, owned=None, now=at(3600))
     assert (later.cancel, later.closed) == (False, True)
 
 

@@ -10,8 +10,8 @@ from imageops.api.errors import OperationError
 from imageops.api.kinds import SESSION
 from imageops.api.reasons import Reason
 from imageops.api.status import Phase
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import CreateChild, RecordEvent, Write
-from imageops.core.session import decide_session
 from tests.support.builders import (
     DIGEST,
     OTHER_DIGEST,

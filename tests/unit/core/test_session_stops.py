@@ -8,10 +8,9 @@ import pytest
 from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.status import Phase
-from imageops.core.demands import assumed
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import WakeMembers, Write
-from imageops.core.operation import Parent
-from imageops.core.session import decide_session
+from imageops.core.session_constraints import SessionConstraints, assumed
 from tests.support.builders import (
     DIGEST,
     at,
@@ -107,14 +106,14 @@ def test_suspend_holds_everything_and_its_end_wakes_everything() -> None:
     mine.change(suspend=True)
     mine.look(at(50))
     assert (mine.status.phase, mine.wakes, mine.wake_at) == (Phase.SUSPENDED, 1, None)
-    assert mine.demand(mine.made[0].name) == Parent(suspend=True)
+    assert mine.demand(mine.made[0].name) == SessionConstraints(suspend=True)
     mine.set("a", Phase.SUSPENDED)
     mine.look(at(500))
     assert (mine.status.phase, mine.wakes) == (Phase.SUSPENDED, 2)
     mine.change(suspend=None)
     mine.look(at(600))
     assert (mine.status.phase, mine.wakes, mine.wake_at) == (Phase.RUNNING, 3, at(700))
-    assert mine.demand(mine.made[0].name) == Parent()
+    assert mine.demand(mine.made[0].name) == SessionConstraints()
     mine.end("a")
     mine.end("b")
     assert mine.reason == "Completed"

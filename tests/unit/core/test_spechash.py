@@ -8,9 +8,9 @@ from imageops.api.kinds import Kind
 from imageops.api.operations import ImagePullSpec
 from imageops.api.reasons import Reason
 from imageops.api.status import Phase, Trigger
+from imageops.core.decide_operation import decide
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import StartAttempt, StopAttempt, Write
-from imageops.core.operation import decide
-from imageops.core.session import decide_session
 from imageops.core.spechash import RunnableSpec, SpecHash
 from tests.support.builders import (
     DIGEST,
@@ -110,7 +110,7 @@ def run_after(kind: str, changes: dict[str, Any], *, ended_as: Phase) -> tuple[i
     reason = SUCCESS[kind] if ended_as is Phase.SUCCEEDED else Reason.IMAGE_NOT_FOUND
     former = finished_status(reason, before, kind=kind)  # type: ignore[arg-type]
     changed = operation(after, former, kind=kind, generation=2)  # type: ignore[arg-type]
-    decision = decide(changed, attempt=None, parent=None, now=at(60))
+    decision = decide(changed, attempt=None, constraints=None, now=at(60))
     assert_good(kind, decision.status)
     assert decision.status.observed_generation == 2
     return decision.status.run, any(isinstance(effect, StartAttempt) for effect in decision.effects)
@@ -167,11 +167,11 @@ def test_a_what_field_changed_in_mid_attempt_stops_it_first(kind: str, field: st
     before, after = parse(kind), parse(kind, **{field: value})
     status = running_status(before, kind=kind)  # type: ignore[arg-type]
     changed = operation(after, status, kind=kind, generation=2)  # type: ignore[arg-type]
-    stopping = decide(changed, attempt=attempt(), parent=None, now=at(1))
+    stopping = decide(changed, attempt=attempt(), constraints=None, now=at(1))
     assert stopping.effects == (StopAttempt(Reason.INTERRUPTED),)
     assert stopping.status.run == 1
     stopped = operation(after, stopping.status, kind=kind, generation=2)  # type: ignore[arg-type]
-    begun = decide(stopped, attempt=ended(Reason.INTERRUPTED), parent=None, now=at(2))
+    begun = decide(stopped, attempt=ended(Reason.INTERRUPTED), constraints=None, now=at(2))
     assert begun.effects == (StartAttempt(run=2, number=1),)
     assert [(entry.run, entry.attempt, entry.outcome) for entry in begun.status.history] == [
         (1, 1, "Interrupted"),
@@ -186,7 +186,7 @@ def test_a_how_field_changed_in_mid_attempt_is_only_echoed(kind: str, field: str
     after = parse(kind, **{field: value})
     status = running_status(parse(kind), kind=kind)  # type: ignore[arg-type]
     changed = operation(after, status, kind=kind, generation=2)  # type: ignore[arg-type]
-    decision = decide(changed, attempt=attempt(), parent=None, now=at(1))
+    decision = decide(changed, attempt=attempt(), constraints=None, now=at(1))
     assert decision.effects == ()
     assert (decision.status.run, decision.status.observed_generation) == (1, 2)
     assert decision.status.observed_spec_hash == str(SpecHash.of(after))
@@ -198,7 +198,7 @@ def test_a_how_field_changed_between_attempts_ends_the_wait() -> None:
     waiting = decided(operation(None, running_status()), running=ended(Reason.REGISTRY_UNAVAILABLE), now=at(1))
     assert waiting.next_retry_time is not None
     repaired = operation(pull_spec(secretRef={"name": "new"}), waiting, generation=2)
-    decision = decide(repaired, attempt=None, parent=None, now=at(2))
+    decision = decide(repaired, attempt=None, constraints=None, now=at(2))
     assert decision.effects == (StartAttempt(run=1, number=2),)
 
 
@@ -207,16 +207,16 @@ def test_a_new_token_is_one_more_run_after_the_present_one() -> None:
     """The newest value wins, and one that was answered starts nothing again."""
     status = running_status(requested_at="a")
     assert status.last_handled_requested_at == "a"
-    again = decide(operation(None, status, requested_at="b"), attempt=attempt(), parent=None, now=at(1))
+    again = decide(operation(None, status, requested_at="b"), attempt=attempt(), constraints=None, now=at(1))
     assert again.effects == ()
-    over = decide(operation(None, status, requested_at="c"), attempt=ended(Reason.PULLED), parent=None, now=at(2))
+    over = decide(operation(None, status, requested_at="c"), attempt=ended(Reason.PULLED), constraints=None, now=at(2))
     assert (over.status.phase, over.status.run, over.wake_at) == (Phase.SUCCEEDED, 1, at(2))
-    finished = decide(operation(None, over.status, requested_at="c"), attempt=None, parent=None, now=at(2))
+    finished = decide(operation(None, over.status, requested_at="c"), attempt=None, constraints=None, now=at(2))
     assert finished.effects == (StartAttempt(run=2, number=1),)
     assert finished.status.last_handled_requested_at == "c"
     assert finished.status.history[-1].trigger == Trigger.TOKEN
     done = decided(operation(None, finished.status, requested_at="c"), running=ended(Reason.PULLED, run=2), now=at(3))
-    quiet = decide(operation(None, done, requested_at="c"), attempt=None, parent=None, now=at(4))
+    quiet = decide(operation(None, done, requested_at="c"), attempt=None, constraints=None, now=at(4))
     assert (quiet.write, quiet.effects, quiet.wake_at) == (Write.NOTHING, (), None)
 
 
@@ -225,19 +225,21 @@ def test_a_new_token_is_one_more_run_after_the_present_one() -> None:
 def test_a_token_that_was_seen_during_a_run_counts_though_it_is_taken_away(left: str | None) -> None:
     """It is on record at once, the newest wins, and exactly one run follows, whichever token stands there then."""
     before = running_status(requested_at="a")
-    first = decide(operation(None, before, requested_at="b"), attempt=attempt(), parent=None, now=at(0.1))
+    first = decide(operation(None, before, requested_at="b"), attempt=attempt(), constraints=None, now=at(0.1))
     assert (first.write, first.status.pending_requested_at) == (Write.REPORT, "b")
-    newest = decide(operation(None, first.status, requested_at="c"), attempt=attempt(), parent=None, now=at(0.2))
+    newest = decide(operation(None, first.status, requested_at="c"), attempt=attempt(), constraints=None, now=at(0.2))
     assert newest.status.pending_requested_at == "c"
-    kept = decide(operation(None, newest.status, requested_at=left), attempt=attempt(), parent=None, now=at(0.2))
+    kept = decide(operation(None, newest.status, requested_at=left), attempt=attempt(), constraints=None, now=at(0.2))
     assert kept.status.pending_requested_at == "c"
-    over = decide(operation(None, kept.status, requested_at=left), attempt=ended(Reason.PULLED), parent=None, now=at(2))
+    over = decide(
+        operation(None, kept.status, requested_at=left), attempt=ended(Reason.PULLED), constraints=None, now=at(2)
+    )
     assert (over.status.phase, over.status.run, over.wake_at) == (Phase.SUCCEEDED, 1, at(2))
-    again = decide(operation(None, over.status, requested_at=left), attempt=None, parent=None, now=at(2))
+    again = decide(operation(None, over.status, requested_at=left), attempt=None, constraints=None, now=at(2))
     assert again.effects == (StartAttempt(run=2, number=1),)
     assert (again.status.pending_requested_at, again.status.history[-1].trigger) == (None, Trigger.TOKEN)
     done = decided(operation(None, again.status, requested_at=left), running=ended(Reason.PULLED, run=2), now=at(3))
-    quiet = decide(operation(None, done, requested_at=left), attempt=None, parent=None, now=at(4))
+    quiet = decide(operation(None, done, requested_at=left), attempt=None, constraints=None, now=at(4))
     assert (quiet.write, quiet.effects, quiet.wake_at) == (Write.NOTHING, (), None)
 
 
@@ -246,7 +248,7 @@ def test_a_new_spec_answers_the_token_that_was_seen_before_it() -> None:
     """One run answers both."""
     seen = running_status().model_copy(update={"pending_requested_at": "b"})
     changed = operation(pull_spec(image="registry.example/app:2"), seen, generation=2)
-    run = decide(changed, attempt=None, parent=None, now=at(2)).status
+    run = decide(changed, attempt=None, constraints=None, now=at(2)).status
     assert (run.run, run.last_handled_requested_at, run.pending_requested_at) == (2, "b", None)
 
 
@@ -266,7 +268,7 @@ def test_an_operator_with_more_defaulted_fields_runs_no_finished_object_again(re
     """The hash leaves defaults out, also where an object spells them out."""
     done = finished_status(reason)
     newer = NewerPullSpec.model_validate({**OPERATION_SPECS["ImagePull"], "verifySignature": False, "priority": 7})
-    decision = decide(operation(newer, done), attempt=None, parent=None, now=at(60))
+    decision = decide(operation(newer, done), attempt=None, constraints=None, now=at(60))
     assert (decision.write, decision.effects) == (Write.NOTHING, ())
 
 
@@ -276,7 +278,7 @@ def test_an_operator_with_more_defaulted_fields_runs_no_finished_object_again(re
 def test_a_hash_of_another_version_is_stamped_anew_and_runs_nothing(stamped: str, reason: Reason) -> None:
     """An operator that hashes in another way must not run all objects of the cluster again."""
     done = finished_status(reason).model_copy(update={"observed_spec_hash": stamped})
-    decision = decide(operation(None, done), attempt=None, parent=None, now=at(60))
+    decision = decide(operation(None, done), attempt=None, constraints=None, now=at(60))
     assert (decision.write, decision.effects) == (Write.COMMIT, ())
     assert decision.status.run == 1
     assert decision.status.observed_spec_hash == str(SpecHash.of(pull_spec()))

@@ -25,10 +25,10 @@ from imageops.api.status import (
     SecretReference,
     Trigger,
 )
-from imageops.core.attempts import Operation
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import CreateChild, DeleteChild
+from imageops.core.operation import Operation
 from imageops.core.outcome import Facts
-from imageops.core.session import decide_session
 from imageops.core.session_summary import Member
 from imageops.runtime.objects import read
 from tests.support.builders import (

@@ -9,9 +9,9 @@ from imageops.api.reasons import Reason
 from imageops.api.session import SessionSpec
 from imageops.api.status import Phase
 from imageops.core.api_refusal import ApiRefusal
+from imageops.core.decide_operation import decide
+from imageops.core.decide_session import decide_session
 from imageops.core.effects import DeleteSelf, RecordEvent
-from imageops.core.operation import decide
-from imageops.core.session import decide_session
 from tests.support.builders import (
     at,
     child_status,
@@ -31,7 +31,7 @@ from tests.support.session_life import SessionLife
 def expiry(seconds: int | None, now: float, **fields: Any) -> tuple[bool, bool, object]:
     """Tell whether a finished pull is deleted, whether an Event says that it is not, and when it is looked at again."""
     spec = pull_spec() if seconds is None else pull_spec(ttlSecondsAfterFinished=seconds)
-    decision = decide(operation(spec, finished_status(), **fields), attempt=None, parent=None, now=at(now))
+    decision = decide(operation(spec, finished_status(), **fields), attempt=None, constraints=None, now=at(now))
     ignored = [one for one in decision.effects if isinstance(one, RecordEvent) and one.reason is Reason.TTL_IGNORED]
     return DeleteSelf() in decision.effects, bool(ignored), decision.wake_at
 
@@ -51,9 +51,9 @@ def test_a_refused_deletion_is_tried_again_later_and_told_once() -> None:
     for times, delay, told in ((1, 5, True), (2, 10, False), (3, 20, False), (9, 60, False)):
         said = ApiRefusal(code=403, message="the policy says no", at=at(100), deletion=True, times=times)
         subject = operation(pull_spec(ttlSecondsAfterFinished=0), finished_status(), undeletable=said)
-        waits = decide(subject, attempt=None, parent=None, now=at(100 + delay - 1))
+        waits = decide(subject, attempt=None, constraints=None, now=at(100 + delay - 1))
         assert (waits.effects, waits.wake_at) == ((), at(100 + delay))
-        tries = decide(subject, attempt=None, parent=None, now=at(100 + delay))
+        tries = decide(subject, attempt=None, constraints=None, now=at(100 + delay))
         events = [one for one in tries.effects if isinstance(one, RecordEvent)]
         assert [(one.reason, "the policy says no" in one.message) for one in events] == (
             [(Reason.FAILED_DELETE, True)] if told else []
@@ -74,7 +74,7 @@ def test_a_session_waits_for_its_last_operation() -> None:
     status, (child,) = finished_session(spec)
     assert status.expiration_time is not None
     busy = operation(None, child.status, requested_at="again")
-    running = decide(busy, attempt=None, parent=None, now=at(100)).status
+    running = decide(busy, attempt=None, constraints=None, now=at(100)).status
     for held in (replace(child, status=running), replace(child, begun_again=True)):
         assert decide_session(session(spec, status, members=[held]), now=at(200)).effects == ()
     assert DeleteSelf() in decide_session(session(spec, status, members=[child]), now=at(200)).effects

@@ -1,12 +1,12 @@
-"""Say what a Session demands of its operations, and what one of them may take from the others."""
+"""Say what a Session asks of its operations, and what one of them may take from the others."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from imageops.api.quantity import parse_quantity
 from imageops.api.session import SessionLimits, SessionSpec
 from imageops.core import session_summary as summary
-from imageops.core.operation import Parent
 from imageops.core.run import finished
 from imageops.core.session import Session, child_names_of, unused
 from imageops.core.session_stop import stop_reason
@@ -14,8 +14,24 @@ from imageops.core.session_summary import Member
 from imageops.core.step_scheduler import names_of
 
 
-def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
-    """Say what a Session demands of one of its operations; a deadline that has passed cancels them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConstraints:
+    """What the Session of an operation asks of it."""
+
+    missing: bool = False
+    cancel: bool = False
+    """Cancelled, or past its deadline."""
+    suspend: bool = False
+    closed: bool = False
+    """Takes no further run; those that have begun go on."""
+    over_limit: bool = False
+    """Has used up its limits: nothing that has made no attempt yet may start."""
+    remove_image: bool = False
+    """Has no further use for what the operation left on the daemon."""
+
+
+def constraints_of(session: Session, *, owned: str | None, now: datetime) -> SessionConstraints:
+    """Say what a Session asks of one of its operations; a deadline that has passed cancels them.
 
     Args:
         session: The Session; its members are looked at only where it has limits.
@@ -25,8 +41,8 @@ def demands(session: Session, *, owned: str | None, now: datetime) -> Parent:
     """
     spec, status = session.spec, session.status
     if spec is None:
-        return Parent()
-    return Parent(
+        return SessionConstraints()
+    return SessionConstraints(
         cancel=stop_reason(spec, status, now=now) is not None,
         suspend=spec.suspend,
         closed=owned is None and (bool(spec.steps) or spec.closed or finished(status)),

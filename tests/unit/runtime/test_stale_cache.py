@@ -1,4 +1,4 @@
-"""A process that begins on an old view of the objects, as an API server that lags behind gives it."""
+"""A process that begins on a stale cache of the objects, as an API server that lags behind gives it."""
 
 from __future__ import annotations
 

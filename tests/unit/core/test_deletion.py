@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from imageops.api.reasons import Reason
-from imageops.core.afterlife import farewell
+from imageops.core.decide_operation import decide
+from imageops.core.deletion import farewell
 from imageops.core.effects import Purpose, SetFinalizer, StartAttempt
-from imageops.core.operation import decide
 from imageops.core.outcome import Facts
 from tests.support.builders import at, ended, finished_status, image, operation, pull_spec, running_status
 
@@ -31,7 +31,7 @@ def test_an_image_that_came_just_before_the_deletion_goes_too(
     """What the last attempt brought is known by its outcome, though no status has told it yet."""
     before = running_status(DELETING, finalizer=True)
     gone = operation(DELETING, before, finalizer=True, deleting=True, deleted_at=at(1))
-    decision = decide(gone, attempt=ended(reason, facts=facts), parent=None, now=at(1))
+    decision = decide(gone, attempt=ended(reason, facts=facts), constraints=None, now=at(1))
     assert decision.effects[-1] == expected
 
 
@@ -46,10 +46,10 @@ def test_an_operator_for_chosen_namespaces_sets_no_finalizer_and_takes_away_the_
         (operation(suspended, finalizes=False, finalizer=True), True),
     )
     for found, expected in cases:
-        effects = decide(found, attempt=None, parent=None, now=at(1)).effects
+        effects = decide(found, attempt=None, constraints=None, now=at(1)).effects
         assert SetFinalizer(present=True) not in effects
         assert (SetFinalizer(present=False) in effects) is expected
-    starts = decide(operation(DELETING, finalizes=False), attempt=None, parent=None, now=at(1)).effects
+    starts = decide(operation(DELETING, finalizes=False), attempt=None, constraints=None, now=at(1)).effects
     assert any(isinstance(effect, StartAttempt) for effect in starts)
 
 

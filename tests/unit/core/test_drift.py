@@ -9,7 +9,10 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.status import OperationStatus, Phase, PreviousImage, Progress
-from imageops.core.afterlife import CHECK_TIMEOUT, FINALIZER_PATIENCE
+from imageops.core.attempt import Attempt
+from imageops.core.decide_operation import decide
+from imageops.core.deletion import FINALIZER_PATIENCE
+from imageops.core.drift import CHECK_TIMEOUT
 from imageops.core.effects import (
     Decision,
     DeleteSelf,
@@ -20,8 +23,8 @@ from imageops.core.effects import (
     StopAttempt,
     Write,
 )
-from imageops.core.operation import Parent, decide
-from imageops.core.outcome import Attempt, Outcome
+from imageops.core.outcome import Outcome
+from imageops.core.session_constraints import SessionConstraints
 from tests.support.builders import (
     DIGEST,
     IMAGE_ID,
@@ -65,13 +68,13 @@ def look(
     *,
     spec: Any = INTERVAL,
     running: Attempt | None = None,
-    parent: Parent | None = None,
+    constraints: SessionConstraints | None = None,
     accepting: bool = True,
     **fields: Any,
 ) -> Decision[OperationStatus]:
     """Decide about an object at rest."""
     mine = operation(spec, status, **fields)
-    decision = decide(mine, attempt=running, parent=parent, now=now, accepting=accepting)
+    decision = decide(mine, attempt=running, constraints=constraints, now=now, accepting=accepting)
     assert_good("ImagePull", decision.status)
     return decision
 
@@ -274,20 +277,20 @@ def test_a_deleted_object_without_finalizer_or_with_a_call_is_only_stopped() -> 
 
 def test_what_a_promotion_left_is_removed_after_it() -> None:
     """Once, and only from where it is; the object stays as it ended."""
-    parent, spec = Parent(remove_image=True), pull_spec()
-    first = look(done(), at(10), spec=spec, parent=parent)
+    constraints, spec = SessionConstraints(remove_image=True), pull_spec()
+    first = look(done(), at(10), spec=spec, constraints=constraints)
     assert first.effects == (REMOVAL,)
     ended = call(Purpose.REMOVAL, started=at(10), reason=Reason.COMPLETED)
-    removed = look(done(), at(11), spec=spec, parent=parent, running=ended)
+    removed = look(done(), at(11), spec=spec, constraints=constraints, running=ended)
     assert (removed.status.phase, removed.write, removed.effects) == (Phase.SUCCEEDED, Write.COMMIT, ())
     assert removed.status.image is not None
     assert removed.status.image.present is False
-    assert look(removed.status, at(12), spec=spec, parent=parent).effects == ()
-    assert look(done(), at(10), spec=spec, parent=parent, held_by_others=True).effects == ()
-    assert look(done(), at(10), spec=spec, parent=parent, accepting=False).effects == ()
+    assert look(removed.status, at(12), spec=spec, constraints=constraints).effects == ()
+    assert look(done(), at(10), spec=spec, constraints=constraints, held_by_others=True).effects == ()
+    assert look(done(), at(10), spec=spec, constraints=constraints, accepting=False).effects == ()
 
 
 def test_a_refused_object_has_no_afterlife() -> None:
     """Nobody can read what it asks for."""
     unread = replace(operation(None, done(INTERVAL), finalizer=True), spec=None)
-    assert decide(unread, attempt=None, parent=None, now=at(5000)).effects == ()
+    assert decide(unread, attempt=None, constraints=None, now=at(5000)).effects == ()
