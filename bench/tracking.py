@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from unittest.mock import patch
 
 import uvloop
 
 from bench.figures import Figure, Goal
 from bench.offline import OfflineOperator, Stopwatch
-from imageops.cluster import status_writer
 from imageops.core.progress import ProgressTracker
 from imageops.engine.stream import StreamRecord, read_records
 from imageops.engine.transfers import PullOutcome
@@ -59,7 +59,7 @@ def written(count: int) -> list[Figure]:
 async def _written(count: int) -> list[Figure]:
     calm_collector()
     # Both limits delay writes and cost nothing else; without them 5,000 updates of one object take seconds, not hours.
-    status_writer.REPORT_PERIOD_SECONDS, status_writer.REPORTS_PER_SECOND = 0.0, 1e9
+    patch.multiple("imageops.cluster.status_writer", PROGRESS_PERIOD_SECONDS=0.0, REPORTS_PER_SECOND=1e9).start()
     stream = read_records(_lines((_WARM_UP + count) * _RECORDS_BETWEEN))
     updates = []
     async with OfflineOperator.running() as operator:

@@ -1,8 +1,8 @@
 """Write statuses, in order for each object, and never onto another object.
 
 Every write is a JSON patch that tests the uid, so a status meant for a deleted object cannot land on its successor of
-the same name (a merge patch would), and the resourceVersion, so that none decided on a stale cache replaces a newer one.
-It replaces the whole status, or its progress alone where the tested version is known to hold all the rest.
+the same name (a merge patch would), and the resourceVersion, so that none decided on a stale cache replaces a newer
+one. It replaces the whole status, or its progress alone where the tested version is known to hold all the rest.
 Two verbs: `commit` is awaited and tries again until the API server answers; `report` is for progress: one write in
 flight an object, the newest wins, at most one in two seconds, all objects together within one budget.
 """
@@ -22,11 +22,12 @@ from typing import Any
 from imageops.api.base import StatusModel, to_wire
 from imageops.cluster.api_server import ApiError, ApiServer
 from imageops.cluster.objects import ObjectKey
+from imageops.core.backoff import Backoff
+from imageops.core.progress import PROGRESS_PERIOD_SECONDS
+from imageops.core.token_bucket import TokenBucket
 
 logger = logging.getLogger("imageops.cluster")
 
-REPORT_PERIOD_SECONDS = 2.0
-"""Least time between two progress writes of one object."""
 REPORTS_PER_SECOND = 50.0
 """Progress writes of all objects together; ends and refusals are not held back."""
 _REPORT_BURST = 50.0
@@ -36,8 +37,8 @@ _UNANSWERED_HASHES = 1_000
 """As many as half an hour without an answer makes."""
 _LOGGED_MAX_LENGTH = 300
 """Characters of the API server's words that go into the log; a webhook may say any number of them."""
-_RETRY_BASE_SECONDS = 0.1
-_RETRY_LIMIT_SECONDS = 5.0
+_RETRY = Backoff(base=0.1, limit=5.0)
+"""Between the tries of one write, in seconds."""
 
 Written = Callable[[ObjectKey, StatusModel, dict[str, Any]], None]
 """Takes the status that was written and the object as the API server stored it."""
@@ -63,21 +64,6 @@ class RefusedError(UnwrittenError):
         super().__init__(str(key))
         self.code = code
         self.message = message
-
-
-@dataclass(slots=True)
-class _Budget:
-    """A token bucket."""
-
-    filled: float
-    tokens: float = _REPORT_BURST
-
-    def wait(self) -> float:
-        """Take a token and return the seconds until it may be used."""
-        now = time.monotonic()
-        self.tokens = min(_REPORT_BURST, self.tokens + (now - self.filled) * REPORTS_PER_SECOND) - 1.0
-        self.filled = now
-        return max(0.0, -self.tokens / REPORTS_PER_SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +144,7 @@ class StatusWriter:
         self._written = written
         self._counted = counted
         self._lanes: dict[str, _WriteQueue] = {}
-        self._budget = _Budget(filled=time.monotonic())
+        self._budget = TokenBucket.full(REPORTS_PER_SECOND, _REPORT_BURST, time.monotonic())
 
     async def commit(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis) -> None:
         """Write a status that later steps depend on; return when it is stored.
@@ -251,11 +237,11 @@ class StatusWriter:
         failures = 0
         try:
             while lane.latest is not None:
-                pause = lane.last_report + REPORT_PERIOD_SECONDS - time.monotonic()
+                pause = lane.last_report + PROGRESS_PERIOD_SECONDS - time.monotonic()
                 pause = max(pause, _retry_delay(failures))
                 if pause > 0:  # else the event loop is spared a turn
                     await asyncio.sleep(pause)
-                if (pause := self._budget.wait()) > 0:
+                if (pause := self._budget.reserve(time.monotonic())) > 0:
                     await asyncio.sleep(pause)
                 async with lane.lock:
                     report, commits = lane.take(), lane.commits
@@ -326,8 +312,8 @@ def _hash(wire: Mapping[str, Any]) -> bytes:
 
 
 def _retry_delay(failures: int) -> float:
-    """Return 0 without failures, else 0.1 s doubling to 5 s with full jitter over the upper half."""
+    """Return 0 without failures, else the seconds before the next try, the upper half of them by chance."""
     if not failures:
         return 0.0
-    full = min(_RETRY_LIMIT_SECONDS, _RETRY_BASE_SECONDS * 2.0 ** min(failures - 1, 10))
+    full = _RETRY.after_failures(failures)
     return full / 2 + random.random() * full / 2  # noqa: S311 - spreads retries, guards nothing

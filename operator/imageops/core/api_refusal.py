@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from imageops.api.reasons import Reason
 from imageops.api.session_status import SessionError
 from imageops.api.status import ObjectReference
-from imageops.core.backoff import WAIT_BASE_SECONDS, WAIT_LIMIT_SECONDS
+from imageops.core.backoff import WAIT
 
 _FOR_NOW = frozenset({401, 404, 408, 409, 429})
 """Codes that say nothing about the operation; so do all from 500."""
@@ -70,8 +70,8 @@ class ApiRefusal:
     @property
     def due(self) -> datetime:
         """When it is to be tried again: after 5 s doubling to 60 s; in whole seconds, as status counts."""
-        delay = min(WAIT_LIMIT_SECONDS, WAIT_BASE_SECONDS * 2.0 ** min(self.times - 1, 16))
-        return self.at.replace(microsecond=0) + timedelta(seconds=max(delay, self.retry_after))
+        delay = max(WAIT.after_failures(self.times), self.retry_after)
+        return self.at.replace(microsecond=0) + timedelta(seconds=delay)
 
     def told_of(self, step: str) -> str:
         """Say to people what became of the creation, and what to do about it."""

@@ -1,31 +1,42 @@
-"""Say how long to wait before the next try.
+"""Say how long to wait before the next try: delays that double, up to a limit.
 
-Delays double and carry equal jitter: half of the delay is fixed, half is drawn. The draw is a hash of the object and
+The retries of a run carry equal jitter: half of the delay is fixed, half is drawn. The draw is a hash of the object and
 the try, so a decision made twice from the same facts is the same decision.
 """
 
 import hashlib
+from dataclasses import dataclass
 
-RETRY_BASE_SECONDS = 5.0
-RETRY_LIMIT_SECONDS = 300.0
-WAIT_BASE_SECONDS = 5.0
-WAIT_LIMIT_SECONDS = 60.0
+_MAX_DOUBLINGS = 16
+"""Beyond all limits, and far below what a number holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays in seconds, from a base that doubles to a limit."""
+
+    base: float
+    limit: float
+
+    def after_failures(self, failures: int) -> float:
+        """Return the delay after so many failures in a row (1 or more)."""
+        return min(self.limit, self.base * 2.0 ** min(failures - 1, _MAX_DOUBLINGS))
+
+    def after_delay(self, previous: float | None) -> float:
+        """Return the delay that follows another one; None = the first."""
+        return min(self.limit, max(self.base, (previous or 0.0) * 2))
+
+
+RETRY = Backoff(base=5.0, limit=300.0)
+"""Between the attempts of a run."""
+WAIT = Backoff(base=5.0, limit=60.0)
+"""Between looks for something that is missing, and between requests that the API server refuses for now."""
 
 
 def retry_delay(failed_attempts: int, *, key: str) -> float:
-    """Return the seconds before the attempt that follows `failed_attempts` failures (1 or more).
-
-    Between half and all of 5 s doubling to 5 min.
-    """
-    full = min(RETRY_LIMIT_SECONDS, RETRY_BASE_SECONDS * 2.0 ** min(failed_attempts - 1, 16))
+    """Return the seconds before the attempt that follows so many failures (1 or more): half to all of RETRY's."""
+    full = RETRY.after_failures(failed_attempts)
     return full / 2 + full / 2 * _draw(f"{key}/{failed_attempts}")
-
-
-def wait_delay(previous: float | None) -> float:
-    """Return the seconds before something that was missing is looked at again: 5 s doubling to 60 s."""
-    if previous is None:
-        return WAIT_BASE_SECONDS
-    return min(WAIT_LIMIT_SECONDS, max(WAIT_BASE_SECONDS, previous * 2))
 
 
 def _draw(key: str) -> float:

@@ -17,6 +17,7 @@ from imageops.core.conditions import State
 from imageops.core.effects import Decision, PassCheckpoint, Purpose, SetFinalizer, StartAttempt, Write
 from imageops.core.operation import Operation, OperationDecision
 from imageops.core.outcome import Outcome
+from imageops.core.progress import PROGRESS_PERIOD_SECONDS
 from imageops.core.retry import close, close_interrupted, end, learn, stop, wait, wait_for_return
 from imageops.core.run import UNWRITABLE, finished, run_trigger
 from imageops.core.session_constraints import SessionConstraints
@@ -24,9 +25,6 @@ from imageops.core.ttl import expire
 
 SHOW_AFTER = timedelta(milliseconds=250)
 """An attempt that ends sooner is written once, with its end."""
-PROGRESS_PERIOD = timedelta(seconds=2)
-"""How often the progress of a running attempt is looked at."""
-
 ACTIVITY = {"ImagePull": Reason.PULLING, "ImagePush": Reason.PUSHING, "ImageTag": Reason.TAGGING}
 """What a running operation of each kind gives as its reason."""
 
@@ -243,7 +241,9 @@ def _go_on(decision: OperationDecision, attempt: Attempt, spec: OperationSpec) -
         return
     decision.wakes.append(limit)
     shown = decision.now >= attempt.started + SHOW_AFTER
-    decision.wakes.append(decision.now + PROGRESS_PERIOD if shown else attempt.started + SHOW_AFTER)
+    decision.wakes.append(
+        decision.now + timedelta(seconds=PROGRESS_PERIOD_SECONDS) if shown else attempt.started + SHOW_AFTER
+    )
     if attempt.progress is not None:
         decision.set(progress=attempt.progress)
     if shown and decision.status.error is not None and decision.status.error.reason_class == ReasonClass.WAITING:

@@ -14,7 +14,7 @@ from imageops.api.session import SessionSpec
 from imageops.api.session_status import RUNS_LENGTH, Evidence, FinishedRun, SessionStatus, StepStatus
 from imageops.api.status import Phase, Trigger
 from imageops.core import session_summary as summary
-from imageops.core.backoff import WAIT_LIMIT_SECONDS
+from imageops.core.backoff import WAIT
 from imageops.core.conditions import State
 from imageops.core.effects import Decision, DeleteChild, WakeMembers, Write
 from imageops.core.run import UNWRITABLE, finished, run_trigger, wanted
@@ -178,7 +178,7 @@ def _advance_steps(decision: SessionDecision, spec: SessionSpec, stopping: Reaso
     open_rows = [row for row in rows if is_running(row) or row.phase == Phase.PENDING]
     if open_rows and blind:
         decision.state(State.PENDING, Reason.DAEMON_UNAVAILABLE)
-        decision.wakes.append(decision.now + timedelta(seconds=WAIT_LIMIT_SECONDS))
+        decision.wakes.append(decision.now + timedelta(seconds=WAIT.limit))
         return
     if open_rows:
         _show_state(decision, spec, stopping, tally(rows), board)

@@ -94,19 +94,3 @@ def tag_verdict(
     if target_id is None or if_exists is IfExists.REPLACE:
         return None
     raise OperationError(Reason.TAG_CONFLICT)
-
-
-def platform_matches(asked: str, actual: str | None) -> bool:
-    """Tell whether an image's platform is the one asked for.
-
-    `linux/arm64` asks for any variant; arm64's own default variant is v8 (OCI image-spec, platform variants).
-    """
-    if actual is None:
-        return False
-    asked_parts, actual_parts = _normalised(asked), _normalised(actual)
-    return actual_parts[: len(asked_parts)] == asked_parts
-
-
-def _normalised(platform: str) -> list[str]:
-    parts = platform.split("/")
-    return parts[:2] if parts[1:] == ["arm64", "v8"] else parts

@@ -14,6 +14,8 @@ from enum import StrEnum
 from imageops.api.progress import LayerRecord, LayerState
 from imageops.api.status import Progress
 
+PROGRESS_PERIOD_SECONDS = 2.0
+"""How often a running attempt is looked at, and least time between two progress writes of one object."""
 RATE_WINDOW_SECONDS = 10.0
 _SAMPLE_SECONDS = 0.5
 _PERCENT_BEFORE_VERIFIED = 99

@@ -9,7 +9,7 @@ from imageops.api.status import ErrorStatus
 from imageops.api.status import Outcome as HistoryOutcome
 from imageops.core import history
 from imageops.core.attempt import Attempt
-from imageops.core.backoff import retry_delay, wait_delay
+from imageops.core.backoff import WAIT, retry_delay
 from imageops.core.conditions import State
 from imageops.core.effects import StopAttempt
 from imageops.core.operation import OperationDecision
@@ -81,7 +81,7 @@ def wait(decision: OperationDecision, outcome: Outcome, *, attempts: int) -> Non
     """Go on waiting for something outside; no attempt is used."""
     before = decision.status.error
     same = before is not None and before.reason == outcome.reason.value
-    delay = outcome.retry_after or wait_delay(before.retry_after_seconds if before is not None and same else None)
+    delay = outcome.retry_after or WAIT.after_delay(before.retry_after_seconds if before is not None and same else None)
     decision.status = history.withdrawn(decision.status)
     decision.set(
         attempts=attempts,

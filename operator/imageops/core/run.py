@@ -35,8 +35,8 @@ def finished(status: RunStatus) -> bool:
 def supersedes(stored: RunStatus, own: RunStatus) -> bool:
     """Tell whether a stored status that this process did not write makes its own void.
 
-    A process that starts on a stale cache decides on what a former one has long gone beyond. A status that is not behind
-    its own is that former one's; one that is, or is none, is somebody's tampering and does not undo a run.
+    A process that starts on a stale cache decides on what a former one has long gone beyond. A status that is not
+    behind its own is that former one's; one that is, or is none, is somebody's tampering and does not undo a run.
     """
     return _place(stored) >= _place(own)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from docker.errors import DockerException
 
+from imageops.api import platforms
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
-from imageops.engine import platforms, responses
+from imageops.engine import responses
 from imageops.engine.auth_header import auth_header, secrets
 from imageops.engine.completeness import absent_index
 from imageops.engine.connection import DaemonAddress, DaemonClient, ignore_ambient_configuration
@@ -140,14 +142,18 @@ class DockerEngine:
         """Look an image up on the daemon."""
         info = await self.describe()
         selects = platform is not None and responses.serves(info, 1, 49)
-        parameters = {"platform": platforms.to_json(platform)} if platform is not None and selects else {}
+        parameters = {"platform": _platform_parameter(platform)} if platform is not None and selects else {}
         answer = await self._inspect(info, Call.INSPECT, reference, parameters)
         if answer is None:
             return None
         image = responses.local_image(answer)
         if platform is None or selects:
             return image
-        return image if image.platform is not None and platforms.same(image.platform, platform) else None
+        return (
+            image
+            if image.platform is not None and platforms.normalise(image.platform) == platforms.normalise(platform)
+            else None
+        )
 
     async def manifests(self, reference: str) -> tuple[LocalManifest, ...]:
         """List the children of the index under a local reference."""
@@ -217,7 +223,7 @@ class DockerEngine:
         if platform is not None:
             if info.image_store is not ImageStore.CONTAINERD or not responses.serves(info, 1, 46):
                 raise OperationError(Reason.ENGINE_UNSUPPORTED)
-            parameters["platform"] = platforms.to_json(platform)
+            parameters["platform"] = _platform_parameter(platform)
         path = f"/images/{_quoted(reference.name)}/push"
         request = _transfer_request(Call.PUSH, path, info, parameters, reference=reference, auth=auth)
         return await self._transfer(request, PushOutcome(tag), sink)
@@ -262,6 +268,11 @@ class DockerEngine:
         """Stop every call and wait until all threads have ended."""
         for pool in (self._transfers, self._lookups, self._calls):
             await pool.close()
+
+
+def _platform_parameter(platform: str) -> str:
+    """Encode a platform as inspect and push take it; a pull takes the text."""
+    return json.dumps(dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False)))
 
 
 def _quoted(reference: str) -> str:

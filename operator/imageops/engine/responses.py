@@ -14,13 +14,14 @@ from typing import TypeGuard
 from imageops.api import fields
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
-from imageops.engine import platforms
 from imageops.engine.protocol import MAX_BYTES, DaemonInfo, ImageStore, LocalImage, LocalManifest, RemoteImage
 
 _API_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _MAX_TEXT = 1024
 """Characters of the longest text that has a meaning here, a reference by digest."""
 _DIGEST = re.compile(fields.DIGEST)
+_PLATFORM_MAX_LENGTH = 64
+"""Characters of a platform at most, as a status shows it."""
 _KINDS = frozenset({"image", "attestation", "unknown"})
 _SNAPSHOTTER = ["driver-type", "io.containerd.snapshotter.v1"]
 """The line of `DriverStatus` by which a daemon with the containerd image store shows itself."""
@@ -70,7 +71,7 @@ def local_image(answer: Answer) -> LocalImage:
         id=image_id,
         repo_digests=_texts(answer, "RepoDigests"),
         size_bytes=_count(answer, "Size"),
-        platform=platforms.join(_text(answer, "Os"), _text(answer, "Architecture"), _text(answer, "Variant")),
+        platform=_platform(_text(answer, "Os"), _text(answer, "Architecture"), _text(answer, "Variant")),
         descriptor_digest=_digest(descriptor, "digest") or None,
         descriptor_media_type=_text(descriptor, "mediaType") or None,
     )
@@ -90,7 +91,7 @@ def _local_manifest(child: Answer) -> LocalManifest:
     return LocalManifest(
         digest=_digest(descriptor, "digest"),
         kind=kind if kind in _KINDS else "unknown",
-        platform=_platform(platform),
+        platform=_platform_of(platform),
         available=child.get("Available") is True,
     )
 
@@ -107,7 +108,7 @@ def remote_image(answer: Answer) -> RemoteImage:
         raise OperationError(Reason.DAEMON_ERROR)
     listed = answer.get("Platforms")
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    found = (_platform(entry) for entry in entries)
+    found = (_platform_of(entry) for entry in entries)
     return RemoteImage(
         digest=digest,
         media_type=_text(descriptor, "mediaType"),
@@ -116,8 +117,19 @@ def remote_image(answer: Answer) -> RemoteImage:
     )
 
 
-def _platform(value: Answer) -> str | None:
-    return platforms.join(_text(value, "os"), _text(value, "architecture"), _text(value, "variant"))
+def _platform_of(value: Answer) -> str | None:
+    return _platform(_text(value, "os"), _text(value, "architecture"), _text(value, "variant"))
+
+
+def _platform(os: str, architecture: str, variant: str) -> str | None:
+    """Write a platform from its parts; None if a part that every platform has is missing or says "unknown".
+
+    A text that is too long for a platform is none: an image's author has written it, and a status is to show it.
+    """
+    if not os or not architecture or "unknown" in {os, architecture}:
+        return None
+    platform = "/".join(part for part in (os, architecture, variant) if part)
+    return platform if len(platform) <= _PLATFORM_MAX_LENGTH else None
 
 
 def _digest(answer: Answer, name: str) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 from imageops.access.resolution import CredentialSource, resolve
 from imageops.access.turns import ChosenCredential, Refusals, meaning, next_one
 from imageops.api.errors import OperationError
-from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec
+from imageops.api.fields import PLATFORM_ALL
+from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec, PullFields, PushFields
+from imageops.api.platforms import normalise
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference, parse_image_id
 from imageops.api.status import Trigger
@@ -82,14 +84,14 @@ def arguments_of(
         case ImagePullSpec():
             return PullArguments(
                 reference=Reference.parse(spec.image),
-                platform=next(iter(spec.platforms), None),
+                platform=_platform(spec),
                 policy=policy_of_run(spec.image_pull_policy, trigger),
                 dry_run=spec.dry_run,
             )
         case ImagePushSpec():
             return PushArguments(
                 reference=Reference.parse(spec.image),
-                platform=next(iter(spec.platforms), None),
+                platform=_platform(spec),
                 if_exists=spec.if_exists,
                 required_digest=spec.preconditions.digest if spec.preconditions is not None else None,
                 dry_run=spec.dry_run,
@@ -106,6 +108,12 @@ def arguments_of(
             )
         case _:
             raise TypeError(type(spec).__name__)
+
+
+def _platform(spec: PullFields | PushFields) -> str | None:
+    """Return the one entry of `platforms`, in its shortest spelling."""
+    [platform] = spec.platforms or (None,)
+    return platform if platform in {None, PLATFORM_ALL} else normalise(str(platform))
 
 
 def tool_of(

@@ -86,7 +86,7 @@ class Entry:
     """The status the API server holds."""
     written_wire: Mapping[str, Any]
     confirmed: bool
-    """Whether it is known to be no stale cache: it was made in this process's time, or the API server took a write of it."""
+    """Whether it is no stale cache: it was made in this process's time, or the API server took a write of it."""
     held_back: Mapping[str, Any] | None = None
     """A version that came in while a status was on its way, and differs in the status alone: most often its echo."""
     exact: bool = False

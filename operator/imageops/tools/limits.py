@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
-from imageops.core.budget import RegistryBudget
+from imageops.core.registry_budget import RegistryBudget
 from imageops.core.slots import FairSlots, Place
+from imageops.core.token_bucket import TokenBucket
 from imageops.engine.protocol import RegistryAuth
 
 LOOK_AGAIN_SECONDS = 60.0
@@ -122,7 +123,7 @@ class RegistryBudgets:
         if budget is None:
             for key in [key for key, other in self._budgets.items() if other.idle(now)]:
                 del self._budgets[key]
-            budget = self._budgets[host, auth] = RegistryBudget(self.rate, self.burst, self.burst, now)
+            budget = self._budgets[host, auth] = RegistryBudget(TokenBucket.full(self.rate, self.burst, now))
         return budget
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from imageops.api import platforms
 from imageops.api.errors import OperationError
 from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import ImagePullPolicy
@@ -11,7 +12,7 @@ from imageops.api.progress import LayerRecord
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.status import ImageStatus
-from imageops.core.preconditions import platform_matches, pull_verdict
+from imageops.core.preconditions import pull_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import (
     DaemonInfo,
@@ -101,7 +102,7 @@ class PullTool:
             return await self._present_in_store(arguments, info)
         image = await engine.inspect(reference)
         asked = arguments.one_platform
-        if image is None or asked is None or platform_matches(asked, image.platform):
+        if image is None or asked is None or platforms.matches(asked, image.platform):
             return image
         raise OperationError(
             Reason.PLATFORM_CONFLICT,
@@ -119,12 +120,12 @@ class PullTool:
         if image is None:
             return None
         if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
-            return image if asked is None or platform_matches(asked, image.platform) else None
+            return image if asked is None or platforms.matches(asked, image.platform) else None
         if arguments.every_platform:
             return image if await self._whole(arguments.reference, None).is_present() else None
         children = await engine.manifests(reference)
         wanted = asked or f"{info.os}/{info.architecture}"
-        if not any(child.available and platform_matches(wanted, child.platform) for child in children):
+        if not any(child.available and platforms.matches(wanted, child.platform) for child in children):
             return None
         return image if asked is None else await engine.inspect(reference, platform=asked)
 
@@ -249,7 +250,7 @@ class PullTool:
             return await self._stream(arguments.reference, arguments.one_platform, progress, auth)
         progress.streams = max(1, len(remote.platforms))
         own = f"{info.os}/{info.architecture}"
-        fitting = (platform for platform in remote.platforms if platform_matches(own, platform))
+        fitting = (platform for platform in remote.platforms if platforms.matches(own, platform))
         first = next(fitting, next(iter(remote.platforms), None))
         whole = self._whole(arguments.reference, auth)
 
@@ -285,7 +286,7 @@ class PullTool:
                 Reason.IMAGE_CHANGED,
                 "The daemon said that the pull was done, and does not have the image.",
             )
-        if asked is not None and not platform_matches(asked, image.platform):
+        if asked is not None and not platforms.matches(asked, image.platform):
             raise _platform_not_found(asked, [image.platform] if image.platform else [])
         if digest not in digests_in(image, arguments.reference):
             raise OperationError(
@@ -313,7 +314,7 @@ def _offered(arguments: PullArguments, remote: RemoteImage | None) -> RemoteImag
     if remote is None:
         raise OperationError(Reason.IMAGE_NOT_FOUND)
     asked, known = arguments.one_platform, remote.platforms
-    if asked is not None and known and not any(platform_matches(asked, platform) for platform in known):
+    if asked is not None and known and not any(platforms.matches(asked, platform) for platform in known):
         raise _platform_not_found(asked, known)
     return remote
 

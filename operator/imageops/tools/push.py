@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from imageops.api import platforms
 from imageops.api.errors import OperationError
 from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import IfExists
@@ -12,7 +13,7 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.registry_hints import MOUNT_HINT
 from imageops.api.status import PreviousImage
-from imageops.core.preconditions import platform_matches, push_verdict
+from imageops.core.preconditions import push_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import (
     DaemonInfo,
@@ -213,7 +214,7 @@ class PushTool:
                 )
             return frozenset(digests_in(image, arguments.reference))
         if image.descriptor_media_type not in INDEX_MEDIA_TYPES:
-            if asked is not None and not platform_matches(asked, image.platform):
+            if asked is not None and not platforms.matches(asked, image.platform):
                 raise OperationError(Reason.PLATFORM_NOT_FOUND)
             return frozenset({image.descriptor_digest or image.id})
         children = await self.daemon.engine.manifests(str(arguments.reference))
@@ -263,7 +264,7 @@ def _of_part(image: LocalImage, children: tuple[LocalManifest, ...]) -> frozense
 
     """
     there = [child for child in children if child.available and child.kind == "image"]
-    own = [child.digest for child in there if platform_matches(image.platform or "", child.platform)]
+    own = [child.digest for child in there if platforms.matches(image.platform or "", child.platform)]
     if not own and len(there) > 1:
         raise OperationError(
             Reason.PLATFORM_NOT_FOUND,

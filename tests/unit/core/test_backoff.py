@@ -5,7 +5,7 @@ from statistics import mean
 
 import pytest
 
-from imageops.core.backoff import retry_delay, wait_delay
+from imageops.core.backoff import WAIT, retry_delay
 
 DELAYS = 10_000
 
@@ -37,8 +37,8 @@ def test_a_delay_is_the_same_whenever_it_is_asked_for() -> None:
 @pytest.mark.feature("retry.backoff")
 def test_waits_double_from_5_seconds_to_one_minute() -> None:
     """Something that is missing is looked at again soon, and then less often."""
-    delays = [wait_delay(None)]
+    delays = [WAIT.after_delay(None)]
     while len(delays) < 7:
-        delays.append(wait_delay(delays[-1]))
+        delays.append(WAIT.after_delay(delays[-1]))
     assert delays == [5, 10, 20, 40, 60, 60, 60]
-    assert wait_delay(0) == 5
+    assert WAIT.after_delay(0) == 5

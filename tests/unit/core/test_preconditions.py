@@ -7,7 +7,7 @@ import pytest
 from imageops.api.errors import OperationError
 from imageops.api.operations import IfExists, ImagePullPolicy, TagPreconditions
 from imageops.api.reasons import Reason
-from imageops.core.preconditions import platform_matches, policy_of_run, pull_verdict, push_verdict, tag_verdict
+from imageops.core.preconditions import policy_of_run, pull_verdict, push_verdict, tag_verdict
 from tests.support.builders import DIGEST, IMAGE_ID, OTHER_DIGEST, OTHER_ID
 
 GO = None
@@ -112,22 +112,3 @@ def test_a_tag_moves_only_where_it_may(
         "target_digests": {DIGEST} if target is not None else set(),
     }
     assert verdict(tag_verdict, **facts) == expected
-
-
-@pytest.mark.parametrize(
-    ("asked", "actual", "expected"),
-    [
-        ("linux/amd64", "linux/amd64", True),
-        ("linux/amd64", "linux/arm64", False),
-        ("linux/arm64", "linux/arm64/v8", True),
-        ("linux/arm64/v8", "linux/arm64", True),
-        ("linux/arm", "linux/arm/v7", True),
-        ("linux/arm/v6", "linux/arm/v7", False),
-        ("linux/arm/v7", "linux/arm", False),
-        ("windows/amd64", "linux/amd64", False),
-        ("linux/amd64", None, False),
-    ],
-)
-def test_a_platform_without_variant_asks_for_any(asked: str, actual: str | None, *, expected: bool) -> None:
-    """And arm64 is arm64/v8."""
-    assert platform_matches(asked, actual) is expected

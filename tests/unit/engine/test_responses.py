@@ -153,3 +153,20 @@ def test_an_image_without_a_usable_id_is_no_answer(identity: object) -> None:
     with pytest.raises(OperationError) as caught:
         responses.local_image({"Id": identity})
     assert caught.value.reason is Reason.DAEMON_ERROR
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("linux", "arm64", "v8"), "linux/arm64/v8"),
+        (("linux", "amd64", ""), "linux/amd64"),
+        (("linux", "", ""), None),
+        (("", "amd64", ""), None),
+        (("unknown", "unknown", ""), None),
+    ],
+)
+def test_a_platform_is_whole_or_absent(parts: tuple[str, str, str], expected: str | None) -> None:
+    """What the daemon does not know, or calls unknown as in an attestation, is no platform."""
+    os, architecture, variant = parts
+    answer = {"Id": digest_of(1), "Os": os, "Architecture": architecture, "Variant": variant}
+    assert responses.local_image(answer).platform == expected

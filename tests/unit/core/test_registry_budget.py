@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from imageops.core.budget import PROBE_WAIT_SECONDS, RegistryBudget
+from imageops.core.registry_budget import PROBE_WAIT_SECONDS, RegistryBudget
+from imageops.core.token_bucket import TokenBucket
 
 
 def budget(*, rate: float = 2.0, burst: float = 4.0) -> RegistryBudget:
     """Make a budget at the moment 0."""
-    return RegistryBudget(rate=rate, burst=burst, tokens=burst, filled=0.0)
+    return RegistryBudget(TokenBucket.full(rate, burst, 0.0))
 
 
 def test_a_burst_is_served_and_then_the_rate() -> None:

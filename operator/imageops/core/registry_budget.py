@@ -6,8 +6,11 @@ instead. After a pause one goes ahead; if it gets through the pause is lifted fo
 
 from dataclasses import dataclass
 
-PAUSE_BASE_SECONDS = 60.0
-PAUSE_LIMIT_SECONDS = 900.0
+from imageops.core.backoff import Backoff
+from imageops.core.token_bucket import TokenBucket
+
+PAUSE = Backoff(base=60.0, limit=900.0)
+"""The pauses that the operator chooses, in seconds."""
 PAUSE_LEAST_SECONDS = 1.0
 """A pause that a registry tells is held to this and to the limit."""
 PROBE_WAIT_SECONDS = 5.0
@@ -18,12 +21,8 @@ PROBE_WAIT_SECONDS = 5.0
 class RegistryBudget:
     """The budget of one registry and credential. Times are seconds of one monotonic clock."""
 
-    rate: float
-    """Operations that may start per second."""
-    burst: float
-    """Operations that may start at once after a quiet time."""
-    tokens: float
-    filled: float
+    bucket: TokenBucket
+    """The operations that may start."""
     pause: float = 0.0
     """Length of the present pause; 0 = none."""
     paused_until: float = 0.0
@@ -38,18 +37,13 @@ class RegistryBudget:
             if self.probe is not None and self.probe != ticket:
                 return PROBE_WAIT_SECONDS
             self.probe = ticket
-        self.tokens = min(self.burst, self.tokens + (now - self.filled) * self.rate)
-        self.filled = now
-        if self.tokens < 1:
-            return (1 - self.tokens) / self.rate
-        self.tokens -= 1
-        return 0.0
+        return self.bucket.take(now)
 
     def refused(self, now: float, *, told: float | None) -> float:
         """Take note of a 429, with the wait that the registry told; return the length of the pause that begins."""
         if now >= self.paused_until:  # those already under way when the pause began do not lengthen it
-            own = min(PAUSE_LIMIT_SECONDS, max(PAUSE_BASE_SECONDS, self.pause * 2))
-            self.pause = own if told is None else min(PAUSE_LIMIT_SECONDS, max(PAUSE_LEAST_SECONDS, told))
+            own = PAUSE.after_delay(self.pause)
+            self.pause = own if told is None else min(PAUSE.limit, max(PAUSE_LEAST_SECONDS, told))
             self.paused_until = now + self.pause
         self.probe = None
         return self.paused_until - now
@@ -66,4 +60,4 @@ class RegistryBudget:
 
     def idle(self, now: float) -> bool:
         """Tell whether nothing would be lost by forgetting this budget."""
-        return not self.pause and self.tokens + (now - self.filled) * self.rate >= self.burst
+        return not self.pause and self.bucket.is_full(now)
