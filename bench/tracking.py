@@ -17,7 +17,7 @@ from bench.figures import Figure, Goal
 from bench.offline import OfflineOperator, Stopwatch
 from imageops.core.progress import ProgressTracker
 from imageops.engine.stream import StreamRecord, read_records
-from imageops.engine.transfers import PullOutcome
+from imageops.engine.transfers import PullReceiptReader
 from imageops.runtime.app import calm_collector
 
 LAYERS = 20
@@ -35,7 +35,7 @@ _WRITTEN_GOAL = Goal(percentile=95, limit=300)
 
 def coalesced(count: int) -> Figure:
     """Measure one record on its way from the stream's bytes into the tracker, merged with what is there."""
-    tracker, outcome, watch = ProgressTracker(), PullOutcome(), Stopwatch()
+    tracker, outcome, watch = ProgressTracker(), PullReceiptReader(), Stopwatch()
     stream = read_records(_lines(_WARM_UP + count))
     samples = []
     for _ in range(_WARM_UP + count):
@@ -63,7 +63,7 @@ async def _written(count: int) -> list[Figure]:
     stream = read_records(_lines((_WARM_UP + count) * _RECORDS_BETWEEN))
     updates = []
     async with OfflineOperator.running() as operator:
-        tracker, outcome = operator.attempt.tracker, PullOutcome()
+        tracker, outcome = operator.attempt.tracker, PullReceiptReader()
         for number in range(_WARM_UP + count):
             for _ in range(_RECORDS_BETWEEN - 1):
                 _take(next(stream), tracker, outcome)
@@ -93,7 +93,7 @@ async def _written(count: int) -> list[Figure]:
     return [Figure(name, "µs", samples, clock, goals.get(name)) for name, (samples, clock) in parts.items()]
 
 
-def _take(record: StreamRecord, tracker: ProgressTracker, outcome: PullOutcome) -> None:
+def _take(record: StreamRecord, tracker: ProgressTracker, outcome: PullReceiptReader) -> None:
     """Do with a record what a running pull does."""
     if record.layer is not None:
         tracker.record(record.layer, time.monotonic())

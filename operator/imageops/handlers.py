@@ -17,7 +17,7 @@ from imageops.api.kinds import GROUP, VERSION, Kind
 from imageops.cluster.login import Login, service_address
 from imageops.cluster.watch_backoff import WatchBackoff
 from imageops.cluster.watching import Listener, WatchKeeper
-from imageops.runtime.app import WATCHED, Drain, Observer
+from imageops.runtime.app import WATCHED, Drain, WatchEventSink
 from imageops.telemetry import watch_liveness
 
 
@@ -59,7 +59,7 @@ class NullProgress(kopf.ProgressStorage):
 
 async def watch(
     *,
-    observer: Observer,
+    sink: WatchEventSink,
     listener: Listener,
     drain: Drain,
     kubeconfig: str | None,
@@ -69,7 +69,7 @@ async def watch(
     """Watch all kinds until a signal ends the process.
 
     Args:
-        observer: Asked about every event; takes those that are news.
+        sink: Asked about every event; takes those that are news.
         listener: Told of every answer to a list or watch.
         drain: Ends all work, before the watch is gone.
         kubeconfig: Whether a kubeconfig file is used to log in, or the pod's ServiceAccount.
@@ -77,7 +77,7 @@ async def watch(
         ready: Set as soon as the watches run.
 
     """
-    handlers = registry(observer)
+    handlers = registry(sink)
 
     async def ended(**_: Any) -> None:
         await drain()
@@ -116,12 +116,12 @@ def session(listener: Listener, info: kopf.ConnectionInfo) -> kopf.AiohttpSessio
     return kopf.AiohttpSession(server=info.server, aiohttp_session=client)
 
 
-def registry(observer: Observer) -> kopf.OperatorRegistry:
+def registry(sink: WatchEventSink) -> kopf.OperatorRegistry:
     """Return kopf's registry with one event handler for each kind; the filter spares calls (docs/decisions/0001)."""
-    result, news = kopf.OperatorRegistry(), partial(_is_news, observer)
+    result, news = kopf.OperatorRegistry(), partial(_is_news, sink)
     for kind in WATCHED:
         watched = kopf.on.event(GROUP, VERSION, kind.plural, id=f"observe-{kind.plural}", when=news, registry=result)
-        watched(partial(_observe, observer, kind))
+        watched(partial(_observe, sink, kind))
     return result
 
 
@@ -141,9 +141,9 @@ def settings() -> kopf.OperatorSettings:
     return result
 
 
-def _is_news(observer: Observer, *, event: Any, **_: Any) -> bool:
-    return observer.is_news(event["type"], event["object"])
+def _is_news(sink: WatchEventSink, *, event: Any, **_: Any) -> bool:
+    return sink.is_news(event["type"], event["object"])
 
 
-async def _observe(observer: Observer, kind: Kind, *, event: Any, **_: Any) -> None:
-    observer.observe(kind, event["type"], event["object"])
+async def _observe(sink: WatchEventSink, kind: Kind, *, event: Any, **_: Any) -> None:
+    sink.observe(kind, event["type"], event["object"])

@@ -11,7 +11,7 @@ from devcluster.env import Environment
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, OPERATION_KINDS, SESSION
 from imageops.api.reasons import Reason
 from imageops.core.run import UNWRITABLE
-from imageops.tools.surroundings import LOOKUP_SLOTS
+from imageops.tools.daemon import LOOKUP_SLOTS
 from tests.integration.conftest import MakeGate, MakeImage, through
 from tests.support.metrics import total
 from tests.support.objects import Body, Objects, condition, reason, run_ended

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from imageops.access.turns import ChosenCredential
+from imageops.access.credential_choice import ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.progress import LayerRecord, LayerState
 from imageops.api.reasons import Reason
@@ -23,8 +23,8 @@ from imageops.engine.protocol import (
     RegistryAuth,
     RemoteImage,
 )
+from imageops.tools.daemon import Daemon
 from imageops.tools.limits import RegistryBudgets, TransferSlots
-from imageops.tools.surroundings import Daemon
 from tests.support.builders import DIGEST, IMAGE_ID
 
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -20,7 +20,7 @@ LINES_MAX = 150
 
 
 @dataclass
-class _Observer:
+class _Sink:
     """Keeps what it is told and asked."""
 
     news: list[bool] = field(default_factory=list)
@@ -46,7 +46,7 @@ def test_the_module_is_thin() -> None:
 @pytest.mark.feature("dev.layers")
 def test_the_registry_holds_one_event_handler_for_each_kind_and_nothing_else() -> None:
     """No change detection, daemon, timer, index or webhook of kopf."""
-    registry = handlers.registry(_Observer())
+    registry = handlers.registry(_Sink())
     assert [type(handler).__name__ for handler in registry._watching.get_all_handlers()] == ["WatchingHandler"] * 4
     assert {handler.id for handler in registry._watching.get_all_handlers()} == {
         f"observe-{kind.plural}" for kind in WATCHED
@@ -82,7 +82,7 @@ async def test_the_operator_is_run_with_event_handlers_and_activities_alone(monk
     for kubeconfig, server in ((None, "https://service_account.test"), ("/kube", "https://kubeconfig.test")):
         namespaces = ("team-a",) if kubeconfig else ()
         await handlers.watch(
-            observer=_Observer(),
+            sink=_Sink(),
             listener=WatchLiveness(),
             drain=drain,
             kubeconfig=kubeconfig,
@@ -125,24 +125,24 @@ async def test_a_session_keeps_watches_alive() -> None:
 
 async def test_an_event_is_handed_on_as_it_is() -> None:
     """Kind, type and object; the rest of what kopf knows is not used."""
-    observer = _Observer()
-    handler: Any = _handler(observer, "observe-imagepulls")
+    sink = _Sink()
+    handler: Any = _handler(sink, "observe-imagepulls")
     await handler.fn(event={"type": "ADDED", "object": {"spec": {}}}, logger=None, patch={}, memo=None)
     await handler.fn(event={"type": None, "object": {"spec": {}}})
-    assert observer.seen == [(IMAGE_PULL, "ADDED", {"spec": {}}), (IMAGE_PULL, None, {"spec": {}})]
+    assert sink.seen == [(IMAGE_PULL, "ADDED", {"spec": {}}), (IMAGE_PULL, None, {"spec": {}})]
 
 
 def test_an_event_that_is_no_news_ends_at_the_filter() -> None:
     """It is asked for every event."""
-    observer = _Observer(news=[True, False])
-    handler: Any = _handler(observer, "observe-imagepulls")
+    sink = _Sink(news=[True, False])
+    handler: Any = _handler(sink, "observe-imagepulls")
     event = {"type": "MODIFIED", "object": {"spec": {}}}
     assert [handler.when(event=event, logger=None, patch={}, memo=None) for _ in range(2)] == [True, False]
-    assert observer.asked == [("MODIFIED", {"spec": {}})] * 2
+    assert sink.asked == [("MODIFIED", {"spec": {}})] * 2
 
 
-def _handler(observer: _Observer, name: str) -> Any:
-    return next(one for one in handlers.registry(observer)._watching.get_all_handlers() if one.id == name)
+def _handler(sink: _Sink, name: str) -> Any:
+    return next(one for one in handlers.registry(sink)._watching.get_all_handlers() if one.id == name)
 
 
 def test_kopf_keeps_nothing_on_objects_and_posts_nothing() -> None:

@@ -81,7 +81,7 @@ class Trigger(StrEnum):
     """A periodic check found drift."""
 
 
-class Outcome(StrEnum):
+class HistoryOutcome(StrEnum):
     """Say how one attempt or execution ended."""
 
     SUCCEEDED = "Succeeded"

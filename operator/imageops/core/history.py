@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from imageops.api.reasons import Reason
-from imageops.api.status import HISTORY_LENGTH, HistoryEntry, OperationStatus, Outcome
+from imageops.api.status import HISTORY_LENGTH, HistoryEntry, HistoryOutcome, OperationStatus
 
 
 def newest(status: OperationStatus) -> HistoryEntry | None:
@@ -29,7 +29,7 @@ def opened(status: OperationStatus, entry: HistoryEntry) -> OperationStatus:
 def closed(  # noqa: PLR0913 - the facts of one entry
     status: OperationStatus,
     *,
-    outcome: Outcome,
+    outcome: HistoryOutcome,
     reason: Reason,
     now: datetime,
     duration_milliseconds: int | None = None,

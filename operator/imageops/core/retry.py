@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 
 from imageops.api.errors import MESSAGE_MAX_LENGTH
 from imageops.api.reasons import Reason, ReasonClass
-from imageops.api.status import ErrorStatus
-from imageops.api.status import Outcome as HistoryOutcome
+from imageops.api.status import ErrorStatus, HistoryOutcome
 from imageops.core import history
 from imageops.core.attempt import Attempt
 from imageops.core.backoff import WAIT, retry_delay

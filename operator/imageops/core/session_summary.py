@@ -23,7 +23,7 @@ from imageops.api.session_status import (
     Statistics,
     ToolExecution,
 )
-from imageops.api.status import HistoryEntry, ObjectReference, OperationStatus, Outcome, Phase
+from imageops.api.status import HistoryEntry, HistoryOutcome, ObjectReference, OperationStatus, Phase
 
 _ORDER = PULL, TAG, PUSH = "ImagePull", "ImageTag", "ImagePush"
 CONTAINERD = "containerd"
@@ -202,7 +202,7 @@ def _digest_of(pull: OperationStatus) -> str | None:
 def _errors_of(one: Member) -> list[SessionError]:
     times: dict[str, list[datetime]] = {}
     for entry in one.status.history:
-        if entry.outcome == Outcome.FAILED and entry.completion_time is not None and entry.reason is not None:
+        if entry.outcome == HistoryOutcome.FAILED and entry.completion_time is not None and entry.reason is not None:
             times.setdefault(entry.reason, []).append(entry.completion_time)
     error = one.status.error
     if one.status.phase == Phase.FAILED and error is not None and one.status.completion_time is not None:

@@ -21,7 +21,7 @@ from imageops.engine.connection import DaemonAddress, DaemonClient, ignore_ambie
 from imageops.engine.pool import ClientPool
 from imageops.engine.protocol import ImageStore
 from imageops.engine.requests import Request, ask, tell
-from imageops.engine.transfers import Activity, Outcome, PullOutcome, PushOutcome, transfer
+from imageops.engine.transfers import Activity, PullReceiptReader, PushReceiptReader, ReceiptReader, transfer
 from imageops.engine.words import Call
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class DockerEngine:
         if platform is not None:
             parameters["platform"] = platform
         request = _transfer_request(Call.PULL, "/images/create", info, parameters, reference=reference, auth=auth)
-        return await self._transfer(request, PullOutcome(), sink)
+        return await self._transfer(request, PullReceiptReader(), sink)
 
     async def push(
         self, reference: Reference, *, platform: str | None, auth: RegistryAuth | None, sink: RecordSink
@@ -226,9 +226,9 @@ class DockerEngine:
             parameters["platform"] = _platform_parameter(platform)
         path = f"/images/{_quoted(reference.name)}/push"
         request = _transfer_request(Call.PUSH, path, info, parameters, reference=reference, auth=auth)
-        return await self._transfer(request, PushOutcome(tag), sink)
+        return await self._transfer(request, PushReceiptReader(tag), sink)
 
-    async def _transfer(self, request: Request, outcome: Outcome, sink: RecordSink) -> Receipt:
+    async def _transfer(self, request: Request, reader: ReceiptReader, sink: RecordSink) -> Receipt:
         activity = Activity()
 
         async def probe() -> None:
@@ -243,7 +243,7 @@ class DockerEngine:
             raise lost
 
         return await self._transfers.run(
-            lambda client: transfer(client, request, outcome, sink=sink, activity=activity), probe=probe
+            lambda client: transfer(client, request, reader, sink=sink, activity=activity), probe=probe
         )
 
     async def tag(self, source: str, target: Reference) -> None:

@@ -32,7 +32,7 @@ _WARNING = "WARNING: "
 """Begins what Engine 28.5 says after the end, with a graph driver, of an image that has another platform than asked."""
 
 
-class Outcome(Protocol):
+class ReceiptReader(Protocol):
     """Collects the records of one transfer and judges them at its end."""
 
     def take(self, record: StreamRecord) -> None:
@@ -44,8 +44,8 @@ class Outcome(Protocol):
         ...
 
 
-class PullOutcome:
-    """The outcome of a pull."""
+class PullReceiptReader:
+    """The reader of a pull."""
 
     def __init__(self) -> None:
         """Start with nothing said."""
@@ -67,8 +67,8 @@ class PullOutcome:
         return Receipt(self._digest)
 
 
-class PushOutcome:
-    """The outcome of a push of one tag."""
+class PushReceiptReader:
+    """The reader of a push of one tag."""
 
     def __init__(self, tag: str) -> None:
         """Expect the words of a finished push of `tag`; another tag's do not count."""
@@ -110,14 +110,14 @@ class Activity:
 
 
 def transfer(
-    client: DaemonClient, request: Request, outcome: Outcome, *, sink: RecordSink, activity: Activity
+    client: DaemonClient, request: Request, reader: ReceiptReader, *, sink: RecordSink, activity: Activity
 ) -> Receipt:
     """Carry a pull or a push out, in a worker thread.
 
     Args:
         client: The thread's client.
         request: The pull or the push.
-        outcome: Judges the stream.
+        reader: Judges the stream.
         sink: Takes what is said about layers.
         activity: Touched at every piece of the stream.
 
@@ -135,8 +135,8 @@ def transfer(
                 raise request.failure(None, record.error)
             if record.layer is not None:
                 sink(record.layer)
-            outcome.take(record)
-    receipt = outcome.receipt()
+            reader.take(record)
+    receipt = reader.receipt()
     if receipt is None:
         raise request.error(Reason.DAEMON_ERROR)
     return receipt

@@ -39,7 +39,7 @@ Drain = Callable[[], Awaitable[None]]
 """Ends all work."""
 
 
-class Observer(Protocol):
+class WatchEventSink(Protocol):
     """Takes watch events: the event's type (None for the first listing) and the object."""
 
     def is_news(self, event_type: str | None, body: Mapping[str, Any]) -> bool:
@@ -57,7 +57,7 @@ class Watch(Protocol):
     async def __call__(
         self,
         *,
-        observer: Observer,
+        sink: WatchEventSink,
         listener: Listener,
         drain: Drain,
         kubeconfig: str | None,
@@ -243,7 +243,7 @@ async def _operate(
         health.watches.expect((kind.plural for kind in WATCHED), settings.namespaces)
         try:
             await watch(
-                observer=controller,
+                sink=controller,
                 listener=health.watches,
                 drain=drain,
                 kubeconfig=settings.kubeconfig,

@@ -8,8 +8,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from imageops.access.credential_choice import ChosenCredential, Refusals, meaning, next_one
 from imageops.access.resolution import CredentialSource, resolve
-from imageops.access.turns import ChosenCredential, Refusals, meaning, next_one
 from imageops.api.errors import OperationError
 from imageops.api.fields import PLATFORM_ALL
 from imageops.api.operations import ImagePullSpec, ImagePushSpec, ImageTagSpec, OperationSpec, PullFields, PushFields
@@ -23,11 +23,11 @@ from imageops.core.effects import Purpose
 from imageops.core.outcome import Outcome
 from imageops.core.preconditions import policy_of_run
 from imageops.core.progress import ProgressTracker
+from imageops.tools.daemon import Daemon
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.push import PushArguments, PushTool
-from imageops.tools.surroundings import Daemon
 from imageops.tools.tag import TagArguments, TagTool
 from imageops.tools.tool import Tool
 

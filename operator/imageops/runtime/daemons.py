@@ -9,8 +9,8 @@ from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.core.slots import FairSlots
 from imageops.engine.protocol import DaemonInfo, ImageEngine
+from imageops.tools.daemon import Daemon
 from imageops.tools.limits import RegistryBudgets, TransferSlots
-from imageops.tools.surroundings import Daemon
 
 logger = logging.getLogger("imageops.runtime")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from imageops.access.credential_choice import Refusals
 from imageops.access.resolution import CredentialSource
-from imageops.access.turns import Refusals
 from imageops.api.errors import OperationError
 from imageops.api.kinds import SESSION, SESSION_LABEL, Kind
 from imageops.api.operations import ImagePushSpec, OperationSpec

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from imageops.access.turns import Refusals
+from imageops.access.credential_choice import Refusals
 from imageops.api.admission import check, parse_spec
 from imageops.api.base import SpecModel
 from imageops.api.errors import OperationError

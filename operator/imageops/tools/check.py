@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from imageops.api.errors import OperationError
 from imageops.api.operations import ImagePullPolicy
 from imageops.api.reasons import Reason
+from imageops.tools.daemon import known_daemon
 from imageops.tools.image_status import ImageResult
 from imageops.tools.pull import PullArguments, PullTool
-from imageops.tools.surroundings import RegistryAccess, known_credential, known_daemon
+from imageops.tools.registry_access import RegistryAccess, known_credential
 from imageops.tools.tool import ToolContext
 
 
@@ -40,7 +41,7 @@ class CheckTool:
         chosen = await known_credential(pull.credentials, reference, context)
         access = RegistryAccess(pull.daemon, pull.credentials, pull.requester, reference, chosen)
         with pull.daemon.budgets.visit(reference.host, chosen.auth, pull.requester) as visit:
-            async with access.judged():
+            async with access.explaining_refusals():
                 remote = await access.lookup()
             visit.served()
         if remote is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from imageops.tools.surroundings import Daemon
+from imageops.tools.daemon import Daemon
 
 
 class OtherObjects(Protocol):

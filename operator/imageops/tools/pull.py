@@ -22,11 +22,12 @@ from imageops.engine.protocol import (
     RemoteImage,
     UnreadableAnswerError,
 )
+from imageops.tools.daemon import Daemon, known_daemon
 from imageops.tools.daemon_names import DaemonNames, NoOthers, OtherObjects
 from imageops.tools.dry_run import passed
 from imageops.tools.image_status import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
+from imageops.tools.registry_access import Credentials, RegistryAccess, known_credential
 from imageops.tools.tool import ProgressSink, ToolContext
 from imageops.tools.whole_index import WholeIndex
 
@@ -159,7 +160,7 @@ class PullTool:
         chosen = await known_credential(self.credentials, reference, context)
         access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
         with self.daemon.budgets.visit(reference.host, chosen.auth, self.requester) as visit:
-            async with access.judged():
+            async with access.explaining_refusals():
                 remote = await access.lookup()
             visit.served()
         return remote
@@ -208,7 +209,7 @@ class PullTool:
 
         async def begin(progress: ProgressSink) -> str:
             with self.daemon.budgets.visit(arguments.reference.host, auth, self.requester) as visit:
-                async with access.judged():
+                async with access.explaining_refusals():
                     remote = await self._asked_before(arguments, access)
                     if remote is not None:
                         visit.served()

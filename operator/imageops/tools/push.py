@@ -23,10 +23,11 @@ from imageops.engine.protocol import (
     RegistryAuth,
     UnreadableAnswerError,
 )
+from imageops.tools.daemon import Daemon, known_daemon
 from imageops.tools.dry_run import passed
 from imageops.tools.image_status import INDEX_MEDIA_TYPES, ImageResult, available_platforms, digests_in, image_status
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Credentials, Daemon, RegistryAccess, known_credential, known_daemon
+from imageops.tools.registry_access import Credentials, RegistryAccess, known_credential
 from imageops.tools.tool import ToolContext
 
 _NOT_SHOWN = "it could not be read back there; its digest is what the registry answered"
@@ -81,7 +82,7 @@ class PushTool:
         auth = chosen.auth
         access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
         with self.daemon.budgets.visit(reference.host, auth, self.requester) as visit:
-            async with access.judged():
+            async with access.explaining_refusals():
                 remote_digest, hidden = await _now(arguments, access)
                 visit.served()
                 verdict = push_verdict(
@@ -120,7 +121,7 @@ class PushTool:
         chosen = await known_credential(self.credentials, reference, context)
         access = RegistryAccess(self.daemon, self.credentials, self.requester, reference, chosen)
         with self.daemon.budgets.visit(reference.host, chosen.auth, self.requester) as visit:
-            async with access.judged():
+            async with access.explaining_refusals():
                 remote_digest, _ = await _now(arguments, access)
                 visit.served()
         push_verdict(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.protocol import ImageStore
+from imageops.tools.daemon import Daemon, known_daemon
 from imageops.tools.daemon_names import NoOthers, OtherObjects
 from imageops.tools.image_status import ImageResult
-from imageops.tools.surroundings import Daemon, known_daemon
 from imageops.tools.tool import ToolContext
 
 

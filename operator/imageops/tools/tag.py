@@ -11,9 +11,9 @@ from imageops.api.status import ImageStatus, PreviousImage
 from imageops.core.preconditions import tag_verdict
 from imageops.core.progress import Stage
 from imageops.engine.protocol import LocalImage
+from imageops.tools.daemon import Daemon, known_daemon
 from imageops.tools.dry_run import passed
 from imageops.tools.image_status import ImageResult, digests_in, image_status
-from imageops.tools.surroundings import Daemon, known_daemon
 from imageops.tools.tool import ToolContext
 
 

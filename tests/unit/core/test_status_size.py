@@ -17,8 +17,8 @@ from imageops.api.status import (
     AuthStatus,
     DaemonStatus,
     HistoryEntry,
+    HistoryOutcome,
     OperationStatus,
-    Outcome,
     Phase,
     PreviousImage,
     Progress,
@@ -149,8 +149,8 @@ FAILED_AND_DONE = tuple(
         duration_milliseconds=2**31,
     )
     for number, outcome, reason in (
-        (1, Outcome.FAILED, Reason.REGISTRY_UNAVAILABLE),
-        (2, Outcome.SUCCEEDED, Reason.PUSHED),
+        (1, HistoryOutcome.FAILED, Reason.REGISTRY_UNAVAILABLE),
+        (2, HistoryOutcome.SUCCEEDED, Reason.PUSHED),
     )
 )
 """An attempt that failed, and one that did not: what fills the ring of errors, and that of executions twice."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imageops.engine.protocol import Receipt
 from imageops.engine.stream import read_records
-from imageops.engine.transfers import PullOutcome, PushOutcome
+from imageops.engine.transfers import PullReceiptReader, PushReceiptReader
 
 DIGEST = "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32
@@ -24,7 +24,7 @@ AUX = {"aux": {"Tag": "v1", "Digest": DIGEST, "Size": 419}}
 
 def pull(*values: dict[str, Any]) -> Receipt | None:
     """Judge a pull's stream."""
-    outcome = PullOutcome()
+    outcome = PullReceiptReader()
     for record in read_records(json.dumps(value).encode() + b"\n" for value in values):
         outcome.take(record)
     return outcome.receipt()
@@ -32,7 +32,7 @@ def pull(*values: dict[str, Any]) -> Receipt | None:
 
 def push(*values: dict[str, Any]) -> Receipt | None:
     """Judge the stream of a push of tag v1."""
-    outcome = PushOutcome("v1")
+    outcome = PushReceiptReader("v1")
     for record in read_records(json.dumps(value).encode() + b"\n" for value in values):
         outcome.take(record)
     return outcome.receipt()
@@ -113,7 +113,7 @@ def test_a_push_without_exactly_one_digest_is_none(values: list[dict[str, Any]])
 
 def test_a_tag_is_no_pattern() -> None:
     """The dots of a tag are dots."""
-    outcome = PushOutcome("1.2")
+    outcome = PushReceiptReader("1.2")
     for record in read_records([json.dumps({"status": f"1x2: digest: {DIGEST} size: 1"}).encode() + b"\n"]):
         outcome.take(record)
     assert outcome.receipt() is None

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from imageops.access.credential_choice import Refusals
 from imageops.access.resolution import CredentialSource
-from imageops.access.turns import Refusals
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference

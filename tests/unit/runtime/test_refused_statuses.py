@@ -10,7 +10,7 @@ import pytest
 from imageops.api.kinds import IMAGE_PULL, IMAGE_PUSH, IMAGE_TAG, SESSION, Kind
 from imageops.cluster.api_server import ApiError
 from imageops.core.run import UNWRITABLE
-from imageops.tools.surroundings import LOOKUP_SLOTS
+from imageops.tools.daemon import LOOKUP_SLOTS
 from tests.support.builders import OTHER_DIGEST, OTHER_ID
 from tests.support.operator_bench import OperatorBench, play, settle
 from tests.support.recording_engine import RecordingEngine, local, remote

@@ -12,10 +12,10 @@ from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
 from imageops.core.slots import FairSlots
 from imageops.engine.protocol import RegistryAuth
+from imageops.tools.daemon import Daemon
 from imageops.tools.execution import Execution
 from imageops.tools.limits import RegistryBudgets, Requester, TransferSlots
 from imageops.tools.pull import PullArguments, PullTool
-from imageops.tools.surroundings import Daemon
 from tests.support.recorder import Recorder
 from tests.support.recording_engine import FixedCredentials, RecordingEngine, daemon, remote
 

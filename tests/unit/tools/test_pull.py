@@ -13,10 +13,10 @@ from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
 from imageops.engine.protocol import ImageStore, LocalManifest, RegistryAuth, UnreadableAnswerError
 from imageops.tools.check import CheckTool
+from imageops.tools.daemon import Daemon
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
-from imageops.tools.surroundings import Daemon
 from tests.support.builders import DIGEST, OTHER_DIGEST, OTHER_ID
 from tests.support.other_objects import FixedOthers
 from tests.support.recorder import Recorder

@@ -13,10 +13,10 @@ from imageops.api.status import PreviousImage
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
 from imageops.engine.protocol import ImageStore, LocalManifest, UnreadableAnswerError
+from imageops.tools.daemon import Daemon
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
 from imageops.tools.push import PushArguments, PushTool
-from imageops.tools.surroundings import Daemon
 from tests.support.builders import DIGEST, OTHER_DIGEST
 from tests.support.recorder import Recorder
 from tests.support.recording_engine import (

@@ -8,10 +8,10 @@ import pytest
 from imageops.api.references import Reference
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
+from imageops.tools.daemon import Daemon
 from imageops.tools.execution import Execution
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
-from imageops.tools.surroundings import Daemon
 from tests.support.recorder import Recorder
 from tests.support.recording_engine import FixedCredentials, RecordingEngine, daemon, remote
 

@@ -13,9 +13,9 @@ from imageops.api.status import PreviousImage
 from imageops.core.outcome import Outcome
 from imageops.core.progress import ProgressTracker
 from imageops.engine.protocol import LocalManifest
+from imageops.tools.daemon import Daemon
 from imageops.tools.execution import Execution, execute_without_progress
 from imageops.tools.removal import RemovalArguments, RemovalTool
-from imageops.tools.surroundings import Daemon
 from imageops.tools.tag import TagArguments, TagTool
 from tests.support.builders import DIGEST, IMAGE_ID, OTHER_DIGEST, OTHER_ID
 from tests.support.other_objects import FixedOthers

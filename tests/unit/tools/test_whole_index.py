@@ -10,9 +10,9 @@ from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.status import PLATFORMS_LENGTH
 from imageops.engine.protocol import LocalManifest, RemoteImage
+from imageops.tools.daemon import Daemon
 from imageops.tools.daemon_names import DaemonNames, NoOthers, OtherObjects
 from imageops.tools.image_status import available_platforms
-from imageops.tools.surroundings import Daemon
 from imageops.tools.whole_index import MAX_INDEXES, WholeIndex
 from tests.support.builders import DIGEST
 from tests.support.other_objects import FixedOthers

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from imageops.access.credential_choice import ChosenCredential, Refusals, meaning, next_one
 from imageops.access.resolution import ANONYMOUS, Candidate, Candidates
-from imageops.access.turns import ChosenCredential, Refusals, meaning, next_one
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.status import AuthMethod, AuthStatus, SecretReference

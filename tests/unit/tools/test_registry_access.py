@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
+from imageops.access.credential_choice import ChosenCredential
 from imageops.access.resolution import ANONYMOUS
-from imageops.access.turns import ChosenCredential
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.engine.protocol import RegistryAuth
+from imageops.tools.daemon import Daemon
 from imageops.tools.limits import Requester
-from imageops.tools.surroundings import Daemon, RegistryAccess
+from imageops.tools.registry_access import RegistryAccess
 from tests.support.recording_engine import FixedCredentials, RecordingEngine, daemon
 
 REF = Reference.parse("registry.example/app:1")
@@ -49,7 +50,7 @@ def away(engine: RecordingEngine, _: FixedCredentials) -> None:
 
 async def dealt(access: RegistryAccess, happening: Callable[[], None], error: OperationError) -> None:
     """Be refused after something has happened."""
-    async with access.judged():
+    async with access.explaining_refusals():
         happening()
         raise error
 
@@ -98,7 +99,7 @@ async def test_a_credential_that_was_never_good_is_not_tried_again() -> None:
     engine.failures["distribution"] = OperationError(Reason.AUTH_FAILED)
     access = RegistryAccess(daemon(engine), credentials, WHO, REF, ChosenCredential(GOOD, ANONYMOUS))
     with pytest.raises(OperationError) as caught:
-        async with access.judged():
+        async with access.explaining_refusals():
             await access.lookup()
     assert caught.value.reason is Reason.AUTH_FAILED
     assert engine.calls == [f"distribution {REF}"]
@@ -147,6 +148,6 @@ async def test_other_errors_pass() -> None:
     engine = RecordingEngine()
     access = RegistryAccess(daemon(engine), FixedCredentials(GOOD), WHO, REF, ChosenCredential(GOOD, ANONYMOUS))
     with pytest.raises(OperationError) as caught:
-        async with access.judged():
+        async with access.explaining_refusals():
             raise OperationError(Reason.TIMED_OUT)
     assert (caught.value.reason, engine.calls) == (Reason.TIMED_OUT, [])

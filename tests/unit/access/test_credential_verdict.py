@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imageops.access.lapse import Verdict, refused_credential, unknown_words
+from imageops.access.credential_verdict import Verdict, refused_credential, unknown_words
 from imageops.api.reasons import Reason
 
 

@@ -1,26 +1,20 @@
-"""What pull, push and tag work with: one daemon, and the credentials of one operation."""
+"""One attempt's way to an image in its registry: the credential, and what its refusal means."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from imageops.access.lapse import Verdict, refused_credential, unknown_words
-from imageops.access.turns import ChosenCredential
+from imageops.access.credential_choice import ChosenCredential
+from imageops.access.credential_verdict import Verdict, refused_credential, unknown_words
 from imageops.api.errors import OperationError
 from imageops.api.reasons import Reason
 from imageops.api.references import Reference
 from imageops.api.registry_hints import TAKEN_BEFORE_HINT, UNPROVEN_HINT
-from imageops.engine.protocol import DaemonInfo, ImageEngine, RegistryAuth, RemoteImage
-from imageops.tools.accepted_credentials import AcceptedCredentials
-from imageops.tools.image_status import daemon_status
-from imageops.tools.limits import RegistryBudgets, Requester, TransferSlots
-from imageops.tools.shared_pulls import SharedPulls
+from imageops.engine.protocol import RegistryAuth, RemoteImage
+from imageops.tools.daemon import Daemon
+from imageops.tools.limits import Requester
 from imageops.tools.tool import ToolContext
-
-LOOKUP_SLOTS = 16
-"""Operations that ask one daemon short questions at the same time; transfers are counted apart."""
 
 
 class Credentials(Protocol):
@@ -35,50 +29,6 @@ class Credentials(Protocol):
 
         """
         ...
-
-
-@dataclass(slots=True)
-class TargetLocks:
-    """Let one operation at a time move a local tag: the Engine has no compare-and-set."""
-
-    _locks: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def holding(self, target: str) -> AsyncIterator[None]:
-        """Hold the lock of a tag; a lock nobody waits for is forgotten."""
-        lock, users = self._locks.get(target, (asyncio.Lock(), 0))
-        self._locks[target] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[target]
-            if users == 1:
-                del self._locks[target]
-            else:
-                self._locks[target] = (lock, users - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Daemon:
-    """A configured daemon with what its users share."""
-
-    engine: ImageEngine
-    transfers: TransferSlots
-    budgets: RegistryBudgets
-    pulls: SharedPulls = field(default_factory=SharedPulls)
-    acceptance: AcceptedCredentials = field(default_factory=AcceptedCredentials)
-    targets: TargetLocks = field(default_factory=TargetLocks)
-    lookup_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKUP_SLOTS))
-    """Held by those that ask the daemon short questions, so that a thousand objects are served one after another
-    instead of all at once and none to its end."""
-
-
-async def known_daemon(daemon: Daemon, context: ToolContext) -> DaemonInfo:
-    """Ask the daemon who it is, and put that on record."""
-    info = await daemon.engine.describe()
-    context.learn(daemon=daemon_status(info))
-    return info
 
 
 async def known_credential(credentials: Credentials, reference: Reference, context: ToolContext) -> ChosenCredential:
@@ -110,11 +60,11 @@ class RegistryAccess:
         """Ask the registry, through the daemon, what it has; None = nothing of this name."""
         remote = await self.daemon.engine.distribution(self.reference, auth=self.auth)
         self._answered = True
-        self.daemon.acceptance.note(self.requester, self.reference.host, self.auth)
+        self.daemon.accepted_credentials.note(self.requester, self.reference.host, self.auth)
         return remote
 
     @asynccontextmanager
-    async def judged(self) -> AsyncIterator[None]:
+    async def explaining_refusals(self) -> AsyncIterator[None]:
         """Deal with the registry, and judge its refusals by what became of the credential meanwhile."""
         try:
             yield
@@ -128,7 +78,7 @@ class RegistryAccess:
 
     async def _verdict(self, error: OperationError) -> Verdict | None:
         """Judge an error; None if it says nothing about a credential."""
-        accepted = self.daemon.acceptance.has(self.requester, self.reference.host, self.auth)
+        accepted = self.daemon.accepted_credentials.has(self.requester, self.reference.host, self.auth)
         if error.reason is Reason.REGISTRY_ERROR:
             changed = self.auth is not None and await self._has_changed()
             return unknown_words(sent=self.auth is not None, changed=changed, accepted_before=accepted)
