@@ -24,7 +24,7 @@ from imageops.core.outcome import Outcome
 from imageops.core.preconditions import policy_of_run
 from imageops.core.progress import ProgressTracker
 from imageops.tools.daemon import Daemon
-from imageops.tools.execution import Execution
+from imageops.tools.execution import Execution, execute_with_progress, execute_without_progress
 from imageops.tools.limits import Requester
 from imageops.tools.pull import PullArguments, PullTool
 from imageops.tools.push import PushArguments, PushTool
@@ -150,20 +150,22 @@ class RunningAttempt:
     _started_at: datetime | None = None
     """None while it waits for a lookup slot."""
     _execution: Execution[Any, Any] | None = None
+    """None until the tool is run."""
+    _stopping: Reason | None = None
     _task: "asyncio.Task[None] | None" = None
     _checkpoint: "asyncio.Future[None] | None" = None
 
     def start(self, tool: Tool[Any, Any], arguments: Any, *, lookup_slots: asyncio.Semaphore | None) -> None:
         """Run the tool as soon as a lookup slot is free, if lookups are limited."""
-        self._execution = Execution(tool, arguments, self.tracker, self)
-        self._task = asyncio.create_task(self._run(self._execution, lookup_slots), name=f"attempt {tool.name}")
+        self._task = asyncio.create_task(self._run(tool, arguments, lookup_slots), name=f"attempt {tool.name}")
         self._task.add_done_callback(lambda _: self._over())
 
     def stop(self, reason: Reason) -> None:
         """Tell the tool to stop; the outcome follows."""
+        self._stopping = self._stopping or reason
         if self._execution is not None:
             self._execution.stop(reason)
-        if self._started_at is None and self._task is not None:
+        elif self._task is not None:
             self._task.cancel()
 
     def pass_checkpoint(self) -> None:
@@ -201,39 +203,49 @@ class RunningAttempt:
             stopping=execution.stopping,
         )
 
-    async def _run(self, execution: Execution[Any, Any], lookup_slots: asyncio.Semaphore | None) -> None:
+    async def _run(self, tool: Tool[Any, Any], arguments: Any, lookup_slots: asyncio.Semaphore | None) -> None:
         try:
             if lookup_slots is not None:
                 await lookup_slots.acquire()
                 self._lookup_slots = lookup_slots
             self._started_at = self.clock()
             self.changed()
-            await execution.run()
+            if self.purpose is Purpose.RUN:
+                await execute_with_progress(tool, arguments, observer=self, progress=self.tracker)
+            else:
+                await execute_without_progress(tool, arguments, observer=self)
         except asyncio.CancelledError:
-            if execution.stopping is None:
+            if self._stopping is None:
                 raise
         finally:
-            self.release_lookup_slot(execution)
+            self._release_lookup_slot()
 
     def _over(self) -> None:
         """Close an attempt that was stopped before its turn came, or before its task had even begun."""
-        if self.outcome is None and self._execution is not None:
-            reason = self._execution.stopping or Reason.INTERRUPTED
-            self.ended(self._execution, Outcome(reason=reason, message=reason.sentence))
+        if self.outcome is None:
+            reason = self._stopping or Reason.INTERRUPTED
+            self._end(Outcome(reason=reason, message=reason.sentence))
 
     # The observer of the execution.
 
     def started(self, execution: Execution[Any, Any]) -> None:
-        """Nothing is to be noted: the decision that started it did."""
+        """Keep it, to show how far it is."""
+        self._execution = execution
 
     def ended(self, execution: Execution[Any, Any], outcome: Outcome) -> None:  # noqa: ARG002 - an observer's interface
         """Keep the outcome for the next decision."""
+        self._end(outcome)
+
+    def release_lookup_slot(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
+        """Give the lookup slot to the next one."""
+        self._release_lookup_slot()
+
+    def _end(self, outcome: Outcome) -> None:
         self._checkpoint = None
         self.outcome = outcome
         self.finished(outcome)
 
-    def release_lookup_slot(self, execution: Execution[Any, Any]) -> None:  # noqa: ARG002 - an observer's interface
-        """Give the lookup slot to the next one."""
+    def _release_lookup_slot(self) -> None:
         if self._lookup_slots is not None:
             self._lookup_slots.release()
             self._lookup_slots = None
