@@ -2,8 +2,8 @@
 
     python -m tests.support.suites integration --beside unit chart e2e --after coverage-report
 
-Each suite is a target of make. The first runs in the foreground; those beside it run one after the other at the lowest
-priority, each with a log of its own that is shown when the first has ended; those after it run last.
+Each suite is a target of make. The first runs in the foreground; those beside it run one after the other at a lower
+priority, until the first has ended, each with a log of its own that is shown then; those after it run last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOGS = Path(".dev") / "suites"
-_GENTLY = ("nice", "-n", "19")
+_GENTLY = ("nice", "-n", "5")
+"""A third of what others get. With less, suites do not end where something else keeps all processors busy."""
 _KILLED = 128
 """Shells add this to the number of the signal that ended a command."""
 _TERMINATED = _KILLED + signal.SIGTERM
@@ -48,16 +49,19 @@ class Suites:
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._gently = True
         self._ending = 0
 
     def foreground(self, suite: str) -> Outcome:
         """Run a suite; its output is ours."""
-        return self._run(suite, (), None)
+        outcome = self._run(suite, (), None)
+        self._gently = False
+        return outcome
 
-    def gently(self, suite: str) -> Outcome:
-        """Run a suite at the lowest priority; its output goes to its log."""
+    def beside(self, suite: str) -> Outcome:
+        """Run a suite, at a lower priority while one is in the foreground; its output goes to its log."""
         with log_of(suite).open("wb") as log:
-            return self._run(suite, _GENTLY, log.fileno())
+            return self._run(suite, _GENTLY if self._gently else (), log.fileno())
 
     @contextmanager
     def ended_by_signals(self) -> Iterator[None]:
@@ -101,7 +105,7 @@ def run(first: str, beside: Sequence[str], after: Sequence[str]) -> list[Outcome
     LOGS.mkdir(parents=True)
     suites = Suites()
     with ThreadPoolExecutor(max_workers=1) as pool, suites.ended_by_signals():
-        futures: list[Future[Outcome]] = [pool.submit(suites.gently, suite) for suite in beside]
+        futures: list[Future[Outcome]] = [pool.submit(suites.beside, suite) for suite in beside]
         outcomes = [suites.foreground(first)]
         for suite, future in zip(beside, futures, strict=True):
             _say(f"\n--- make {suite}, beside make {first}")
