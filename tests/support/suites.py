@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOGS = Path(".dev") / "suites"
-_GENTLY = ("nice", "-n", "5")
-"""A third of what others get. With less, suites do not end where something else keeps all processors busy."""
+_GENTLY = ("nice", "-n", "10")
+"""A tenth of what others get. With less, suites do not end where something else keeps all processors busy."""
 _KILLED = 128
 """Shells add this to the number of the signal that ended a command."""
 _TERMINATED = _KILLED + signal.SIGTERM
