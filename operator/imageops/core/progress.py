@@ -176,8 +176,8 @@ class ProgressTracker:
     def _rate(self, now: float) -> int | None:
         samples = tuple(self._samples)
         first = next((sample for sample in samples if sample[0] >= now - RATE_WINDOW_SECONDS), None)
-        if first is None or samples[-1][0] <= first[0]:
-            return None
+        if first is None or samples[-1][0] - first[0] < _SAMPLE_SECONDS:
+            return None  # two samples may lie a moment apart, on either side of a boundary
         return round((samples[-1][1] - first[1]) / (samples[-1][0] - first[0]))
 
     def _bytes_total(self) -> int | None:

@@ -180,6 +180,17 @@ def test_the_speed_is_that_of_the_last_seconds() -> None:
     assert snapshot(tracker, 30.0 + RATE_WINDOW_SECONDS + 1).bytes_per_second is None
 
 
+@pytest.mark.feature("progress.speed")
+def test_two_records_a_moment_apart_claim_no_speed() -> None:
+    """A daemon that is read late tells of a second's bytes in a millisecond."""
+    tracker = ProgressTracker()
+    for moment, current in ((0.499, MEGABYTE), (0.501, 4 * MEGABYTE)):
+        tracker.record(layer("a", LayerState.DOWNLOADING, current, 10**9), moment)
+    assert snapshot(tracker, 0.501).bytes_per_second is None
+    tracker.record(layer("a", LayerState.DOWNLOADING, 5 * MEGABYTE, 10**9), 1.499)
+    assert snapshot(tracker, 1.5).bytes_per_second == 4 * MEGABYTE
+
+
 def test_nothing_known_is_nothing_said() -> None:
     """An attempt that has seen no record states its stage and 0 percent."""
     assert snapshot(ProgressTracker()) == Progress(stage="Resolving", percent=0, last_update_time=NOW)
