@@ -26,6 +26,7 @@ from imageops.api.references import REFERENCE_FORM, SOURCE_FORM, TAGGED_FORM
 from imageops.api.status import ErrorStatus, OperationStatus
 from tests.support.admission import Answer, ApiServer, Case, cases
 from tests.support.full_status import FULL_OPERATION_STATUS, FULL_SESSION_STATUS
+from tests.support.kinds import MODELLED_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,6 @@ ROOT = Path(__file__).parents[2]
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 INVALID = cases("invalid")
 VALID = cases("valid")
-MODELLED = (*ALL_KINDS, IMAGE_OPERATION_POLICY)
 NAMESPACED = [case for case in VALID if case.kind.namespaced]
 DIGEST = f"sha256:{'a' * 64}"
 BASE_SPECS: dict[Kind, dict[str, Any]] = {
@@ -58,10 +58,10 @@ def case_id(case: Case) -> str:
 def server() -> Iterator[ApiServer]:
     """Give the API server with the committed definitions of all kinds on it, and that of the policy for as long."""
     api = ApiServer.of_environment()
-    for kind in MODELLED:
+    for kind in MODELLED_KINDS:
         answer = apply(api, kind)
         assert answer.status in {200, 201}, answer.message
-    for kind in MODELLED:
+    for kind in MODELLED_KINDS:
         api.wait_until_served(kind)
     yield api
     api.request("DELETE", f"{DEFINITIONS}/{IMAGE_OPERATION_POLICY.crd_name}")
@@ -101,7 +101,7 @@ def suspended(kind: Kind, name: str, namespace: str, api: ApiServer, **spec: obj
 
 
 @pytest.mark.feature("admission.generated")
-@pytest.mark.parametrize("kind", MODELLED, ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", MODELLED_KINDS, ids=lambda kind: kind.kind)
 def test_definition_is_taken_without_a_warning(server: ApiServer, kind: Kind) -> None:
     """The API server takes the definition strictly, without a warning, and calls it structural and established."""
     answer = apply(server, kind, dryRun="All")

@@ -147,7 +147,7 @@ async def reported(writer: StatusWriter, key: ObjectKey, status: OperationStatus
     """Report progress on a version that is taken to hold a status; return when that has come to its end."""
     moved = status.model_copy(update={"progress": Progress(percent=99)})
     writer.report(key, moved, basis=partial(Basis, version, status), failed=lambda _: None)
-    reporter = writer._lanes[key.uid].reporter
+    reporter = writer._queues[key.uid].reporter
     assert reporter is not None
     await reporter
 

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from imageops.api.kinds import ALL_KINDS, IMAGE_OPERATION_POLICY
 
-KINDS_BY_NAME = {kind.kind: kind for kind in (*ALL_KINDS, IMAGE_OPERATION_POLICY)}
-"""Every kind that has a model, such as `ImagePull`."""
+MODELLED_KINDS = (*ALL_KINDS, IMAGE_OPERATION_POLICY)
+"""Every kind that has a model."""
+KINDS_BY_NAME = {kind.kind: kind for kind in MODELLED_KINDS}
+"""The same by name, such as `ImagePull`."""

@@ -49,13 +49,13 @@ class Lease:
         self._namespace = namespace
         self._timing = timing
         self._stored: dict[str, Any] | None = None
-        self._sighting: ObservedLease | None = None
+        self._observed: ObservedLease | None = None
         self._held_until = NEVER
 
     @property
     def holder(self) -> str | None:
         """Who held it at the last look; None before the first that was answered."""
-        return self._sighting.claim.holder if self._sighting is not None else None
+        return self._observed.claim.holder if self._observed is not None else None
 
     def remaining(self) -> float:
         """Return the seconds until the renew deadline; not above 0 if it is not held. Callable from any thread."""
@@ -121,7 +121,7 @@ class Lease:
         if self._stored is None or self.holder != self.identity:
             await self._look()
         claim = next_claim(
-            self._sighting if self._stored is not None else None,
+            self._observed if self._stored is not None else None,
             self.identity,
             self._timing,
             now=began,
@@ -146,7 +146,7 @@ class Lease:
     def _see(self, stored: dict[str, Any]) -> None:
         before = self.holder
         self._stored = stored
-        self._sighting = observe_lease(self._sighting, LeaseClaim.read(stored.get("spec") or {}), clock())
+        self._observed = observe_lease(self._observed, LeaseClaim.read(stored.get("spec") or {}), clock())
         if self.holder not in {before, self.identity}:
             logger.info("%s holds the Lease %s/%s", self.holder or "nobody", self._namespace, self.name)
 

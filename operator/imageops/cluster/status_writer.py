@@ -103,7 +103,7 @@ class _WriteQueue:
     reporter: asyncio.Task[None] | None = None
     last_report: float = -math.inf
     at_rest: bool = False
-    """Whether the lane is to be dropped when its reporter ends."""
+    """Whether the queue is to be dropped when its reporter ends."""
 
     def send(self, status: StatusModel) -> None:
         """Note that a status is being sent."""
@@ -143,7 +143,7 @@ class StatusWriter:
         self._api = api
         self._written = written
         self._counted = counted
-        self._lanes: dict[str, _WriteQueue] = {}
+        self._queues: dict[str, _WriteQueue] = {}
         self._budget = TokenBucket.full(REPORTS_PER_SECOND, _REPORT_BURST, time.monotonic())
 
     async def commit(self, key: ObjectKey, status: StatusModel, *, basis: GetBasis) -> None:
@@ -160,14 +160,14 @@ class StatusWriter:
             RefusedError: The status is not valid.
 
         """
-        lane = self._lanes.setdefault(key.uid, _WriteQueue())
-        lane.latest = None
-        lane.commits += 1
+        queue = self._queues.setdefault(key.uid, _WriteQueue())
+        queue.latest = None
+        queue.commits += 1
         try:
-            async with lane.lock:
-                await self._commit(key, lane, status, basis)
+            async with queue.lock:
+                await self._commit(key, queue, status, basis)
         finally:
-            self._drop(key.uid, lane)
+            self._drop(key.uid, queue)
 
     def report(
         self, key: ObjectKey, status: StatusModel, *, basis: GetBasis, failed: Callable[[UnwrittenError], None]
@@ -181,49 +181,49 @@ class StatusWriter:
             failed: Called if it was not stored and will not be.
 
         """
-        lane = self._lanes.setdefault(key.uid, _WriteQueue())
-        lane.latest, lane.at_rest = _Report(status, basis, failed), False
-        if lane.reporter is None:
-            lane.reporter = asyncio.create_task(self._report(key, lane), name=key.uid)
+        queue = self._queues.setdefault(key.uid, _WriteQueue())
+        queue.latest, queue.at_rest = _Report(status, basis, failed), False
+        if queue.reporter is None:
+            queue.reporter = asyncio.create_task(self._report(key, queue), name=key.uid)
 
     def drop(self, uid: str) -> None:
         """Drop what waits to be reported of an object."""
-        lane = self._lanes.get(uid)
-        if lane is not None:
-            lane.latest = None
+        queue = self._queues.get(uid)
+        if queue is not None:
+            queue.latest = None
 
     def has_sent(self, uid: str, wire: Mapping[str, Any]) -> bool:
         """Tell whether a status that an object was found with may be one that was sent and not answered."""
-        lane = self._lanes.get(uid)
-        return lane is not None and lane.has_sent(wire)
+        queue = self._queues.get(uid)
+        return queue is not None and queue.has_sent(wire)
 
     def is_writing(self, uid: str) -> bool:
         """Tell whether a status of an object is on its way, or about to be sent again."""
-        lane = self._lanes.get(uid)
-        return lane is not None and lane.lock.locked()
+        queue = self._queues.get(uid)
+        return queue is not None and queue.lock.locked()
 
     def forget(self, uid: str) -> None:
         """Drop what is kept for an object that is gone or at rest."""
-        lane = self._lanes.get(uid)
-        if lane is not None:
-            lane.at_rest = True
-            self._drop(uid, lane)
+        queue = self._queues.get(uid)
+        if queue is not None:
+            queue.at_rest = True
+            self._drop(uid, queue)
 
     async def close(self) -> None:
         """Stop reporting."""
-        reporters = [lane.reporter for lane in self._lanes.values() if lane.reporter is not None]
+        reporters = [queue.reporter for queue in self._queues.values() if queue.reporter is not None]
         for reporter in reporters:
             reporter.cancel()
         await asyncio.gather(*reporters, return_exceptions=True)
 
-    async def _commit(self, key: ObjectKey, lane: _WriteQueue, status: StatusModel, basis: GetBasis) -> None:
+    async def _commit(self, key: ObjectKey, queue: _WriteQueue, status: StatusModel, basis: GetBasis) -> None:
         failures = 0
         while True:
             now = basis()
             if now is None:
                 raise StaleError(str(key))
             try:
-                await self._write(key, lane, status, now)
+                await self._write(key, queue, status, now)
             except ApiError as error:
                 if not error.transient:
                     raise self._final(key, error) from error
@@ -233,57 +233,57 @@ class StatusWriter:
             else:
                 return
 
-    async def _report(self, key: ObjectKey, lane: _WriteQueue) -> None:
+    async def _report(self, key: ObjectKey, queue: _WriteQueue) -> None:
         failures = 0
         try:
-            while lane.latest is not None:
-                pause = lane.last_report + PROGRESS_PERIOD_SECONDS - time.monotonic()
+            while queue.latest is not None:
+                pause = queue.last_report + PROGRESS_PERIOD_SECONDS - time.monotonic()
                 pause = max(pause, _retry_delay(failures))
                 if pause > 0:  # else the event loop is spared a turn
                     await asyncio.sleep(pause)
                 if (pause := self._budget.reserve(time.monotonic())) > 0:
                     await asyncio.sleep(pause)
-                async with lane.lock:
-                    report, commits = lane.take(), lane.commits
+                async with queue.lock:
+                    report, commits = queue.take(), queue.commits
                     basis = report.basis() if report is not None else None
                     if report is None or basis is None:
                         continue
                     try:
-                        await self._write(key, lane, report.status, basis)
+                        await self._write(key, queue, report.status, basis)
                         failures = 0
                     except ApiError as error:
                         failures += 1
                         if error.transient:
-                            lane.put_back(report, commits=commits)
+                            queue.put_back(report, commits=commits)
                             self._counted(key, "retried")
                         else:
                             report.failed(self._final(key, error))
-                    lane.last_report = time.monotonic()
+                    queue.last_report = time.monotonic()
         finally:
-            lane.reporter = None
-            self._drop(key.uid, lane)
+            queue.reporter = None
+            self._drop(key.uid, queue)
 
-    def _drop(self, uid: str, lane: _WriteQueue) -> None:
-        if lane.at_rest and lane.reporter is None and not lane.lock.locked() and self._lanes.get(uid) is lane:
-            del self._lanes[uid]
+    def _drop(self, uid: str, queue: _WriteQueue) -> None:
+        if queue.at_rest and queue.reporter is None and not queue.lock.locked() and self._queues.get(uid) is queue:
+            del self._queues[uid]
 
-    async def _write(self, key: ObjectKey, lane: _WriteQueue, status: StatusModel, basis: Basis) -> None:
+    async def _write(self, key: ObjectKey, queue: _WriteQueue, status: StatusModel, basis: Basis) -> None:
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/uid", "value": key.uid},
             {"op": "test", "path": "/metadata/resourceVersion", "value": basis.resource_version},
             _change(status, basis.held),
         ]
-        anew = not lane.unanswered or lane.unanswered[-1] is not status
+        anew = not queue.unanswered or queue.unanswered[-1] is not status
         if anew:
-            lane.send(status)
+            queue.send(status)
         try:
             stored = await self._api.patch(key.status_path, operations)
         except ApiError as error:
             if anew and not error.transient:
-                lane.unanswered.pop()
+                queue.unanswered.pop()
             raise
-        lane.unanswered.clear()
-        lane.unanswered_hashes.clear()
+        queue.unanswered.clear()
+        queue.unanswered_hashes.clear()
         self._counted(key, "ok")
         self._written(key, status, stored)
 

@@ -47,7 +47,7 @@ def decide(
         accepting: Whether new attempts may start; False while the process drains.
 
     """
-    decision = OperationDecision(operation, now, operation.status)
+    decision, constraints = OperationDecision(operation, now, operation.status), constraints or SessionConstraints()
     if attempt is not None and attempt.queued and attempt.outcome is not None and not accepting:
         return decision.result(Write.NOTHING)  # nothing was begun, so there is nothing to tell
     if operation.unwritable and not operation.deleting:
@@ -60,9 +60,9 @@ def decide(
     if _another_run(decision, attempt, drifted):
         _take_notice(decision)
         if not finished(decision.status):
-            _advance(decision, attempt, constraints or SessionConstraints(), accepting=accepting)
+            _advance(decision, attempt, constraints, accepting=accepting)
         if finished(decision.status):
-            _rest(decision, attempt, constraints or SessionConstraints(), accepting=accepting)
+            _rest(decision, attempt, constraints, accepting=accepting)
         deletion.release(decision)
     return decision.result(_write(decision, attempt))
 
@@ -240,7 +240,7 @@ def _go_on(decision: OperationDecision, attempt: Attempt, spec: OperationSpec) -
         stop(decision, attempt, Reason.TIMED_OUT)
         return
     decision.wakes.append(limit)
-    shown = decision.now >= attempt.started + SHOW_AFTER
+    shown = _is_shown(decision, attempt)
     decision.wakes.append(
         decision.now + timedelta(seconds=PROGRESS_PERIOD_SECONDS) if shown else attempt.started + SHOW_AFTER
     )
@@ -250,6 +250,10 @@ def _go_on(decision: OperationDecision, attempt: Attempt, spec: OperationSpec) -
         decision.set(error=None)
     if attempt.checkpoint:
         decision.effects.append(PassCheckpoint())
+
+
+def _is_shown(decision: OperationDecision, attempt: Attempt) -> bool:
+    return not attempt.queued and decision.now >= attempt.started + SHOW_AFTER
 
 
 def _start(decision: OperationDecision, constraints: SessionConstraints) -> None:
@@ -304,8 +308,7 @@ def _write(decision: OperationDecision, attempt: Attempt | None) -> Write:
         written = decision.view.written
         if written is None or decision.status.pending_requested_at != written.pending_requested_at:
             return Write.REPORT
-        shown = not attempt.queued and decision.now >= attempt.started + SHOW_AFTER
-        return Write.REPORT if shown else Write.NOTHING
+        return Write.REPORT if _is_shown(decision, attempt) else Write.NOTHING
     if decision.status == decision.view.written:
         return Write.NOTHING
     starts = any(isinstance(effect, StartAttempt) and effect.purpose is Purpose.RUN for effect in decision.effects)

@@ -29,11 +29,11 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
     """Return the status that holds now and what is to be done."""
     decision = SessionDecision(session, now, session.status)
     if session.deleting:
-        return Decision(status=decision.status, write=Write.NOTHING)
+        return decision.result(Write.NOTHING)
     if session.unwritable:
         if not finished(decision.status):
             _end(decision, State.FAILED, Reason.ADMISSION_DENIED, UNWRITABLE)
-        return Decision(status=decision.status, write=Write.NOTHING, effects=tuple(decision.effects))
+        return decision.result(Write.NOTHING)
     trigger = run_trigger(session, decision.status)
     if trigger is not None:
         _begin(decision, trigger)
@@ -49,11 +49,7 @@ def decide_session(session: Session, *, now: datetime) -> Decision[SessionStatus
         _sum_up(decision)
     if finished(decision.status) and (run_trigger(session, decision.status) is not None or _wants_retry(decision)):
         decision.wakes.append(now)
-    if (
-        finished(decision.status)
-        and session.spec is not None
-        and not _is_busy(decision.view, decision.status, session.spec)
-    ):
+    if finished(decision.status) and session.spec is not None and not _is_busy(session, decision.status, session.spec):
         expire(decision, session.spec.ttl_seconds_after_finished)
     return decision.result(_write(decision))
 

@@ -17,7 +17,6 @@ from imageops.api.crdgen.manifest import crd, crd_files
 from imageops.api.crdgen.structural import NotStructuralError, structural_schema
 from imageops.api.kinds import (
     ALL_KINDS,
-    IMAGE_OPERATION_POLICY,
     IMAGE_PULL,
     IMAGE_PUSH,
     IMAGE_TAG,
@@ -25,12 +24,13 @@ from imageops.api.kinds import (
     SESSION,
     Kind,
 )
+from tests.support.kinds import MODELLED_KINDS
 from tests.support.structural import nodes, violations
 
 CRDS = Path(__file__).parents[3] / "crds"
 
 every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
-every_model = pytest.mark.parametrize("kind", [*ALL_KINDS, IMAGE_OPERATION_POLICY], ids=lambda kind: kind.kind)
+every_model = pytest.mark.parametrize("kind", MODELLED_KINDS, ids=lambda kind: kind.kind)
 ESCAPES = {
     "address",
     "dockerhost",

@@ -193,7 +193,7 @@ def test_a_commit_leaves_nothing_of_an_object_that_is_gone() -> None:
         bench.writer.forget(bench.keys[0].uid)
         with pytest.raises(GoneError):
             await commit
-        assert bench.writer._lanes == {}
+        assert bench.writer._queues == {}
 
     play(story)
 
@@ -431,10 +431,10 @@ def test_an_object_at_rest_is_forgotten_and_a_busy_one_is_not() -> None:
         bench.writer.forget(key.uid)
         bench.report(progress(1))
         bench.writer.forget(key.uid)
-        assert list(bench.writer._lanes) == [key.uid]
+        assert list(bench.writer._queues) == [key.uid]
         await asyncio.sleep(10.0)
         bench.writer.forget(key.uid)
-        assert bench.writer._lanes == {}
+        assert bench.writer._queues == {}
 
     play(story)
 
